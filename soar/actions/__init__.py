@@ -1,0 +1,1 @@
+"""What can be done: actions, each declared once, one package per system."""

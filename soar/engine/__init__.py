@@ -1,0 +1,1 @@
+"""The workflows: deterministic, and calling everything that touches the world by name."""

@@ -1,0 +1,1 @@
+"""What things are: typed, without I/O and without Temporal."""

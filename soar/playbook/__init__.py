@@ -1,0 +1,1 @@
+"""The playbook language: schema, loader, expressions, graph, linter and policy. Pure: no I/O but reading files."""

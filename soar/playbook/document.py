@@ -1,0 +1,335 @@
+"""YAML text to typed values, with the line and column of everything in it.
+
+The text may come from anybody, so nothing in it costs more than its size: no tags, no duplicate or merge keys,
+and what aliases expand to is counted like what is written out. Scalars are read by YAML 1.2's core schema, whatever
+version the text claims: `yes` and `on` are text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+import warnings
+from dataclasses import dataclass, field
+from typing import Annotated, Any, NamedTuple, NoReturn, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from soar.playbook.diagnostics import Diagnostic, PlaybookError, nearest
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Document", "Path", "Position", "parse_yaml", "validate"]
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 40
+MAX_NODES = 20_000
+
+Path = tuple[str | int, ...]
+"""Where in the tree: keys and indexes from the top."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Position(NamedTuple):
+    """A place in a file; both count from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file's content and where everything in it stands.
+
+    Args:
+        file: The name for messages.
+        data: What the file says.
+    """
+
+    file: str
+    data: JsonValue
+    _keys: dict[Path, Position] = field(default_factory=dict, repr=False)
+    _values: dict[Path, Position] = field(default_factory=dict, repr=False)
+
+    def position(self, path: Path, *, key: bool = False) -> Position:
+        """Where a value stands (or its key), or the nearest thing around it that is written in the file."""
+        first, second = (self._keys, self._values) if key else (self._values, self._keys)
+        for length in range(len(path), -1, -1):
+            here = path[:length]
+            if here in first or here in second:
+                # Around a thing that is missing, the key names the place better than the value's beginning.
+                order = (first, second) if length == len(path) else (self._keys, self._values)
+                return order[0].get(here) or order[1][here]
+        return Position(1, 1)
+
+    def diagnostic(self, path: Path, rule: str, message: str, hint: str = "", **more: Any) -> Diagnostic:
+        """A finding at a place of this file.
+
+        Args:
+            path: Where.
+            rule: The check that found it.
+            more: `key=True` points at the key; `severity="warning"`.
+        """
+        at = self.position(path, key=more.pop("key", False))
+        return Diagnostic(
+            file=self.file, line=at.line, column=at.column, rule=rule, message=message, hint=hint, **more
+        )
+
+
+def parse_yaml(text: str, *, file: str) -> Document:
+    """Read YAML text.
+
+    Args:
+        file: The name for messages.
+
+    Returns:
+        The content, with positions.
+
+    Raises:
+        PlaybookError: It is not YAML, or it uses what is refused here (see the module).
+    """
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_BYTES:
+        _refuse(file, Position(1, 1), "too-large", f"the file is {size} bytes; at most {MAX_BYTES} are read")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an anchor that is used twice is bounded below like any other
+            root = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
+        _refuse(file, at, "yaml", f"not YAML: {error.problem or error.context or 'it cannot be read'}")
+    except RecursionError:
+        _refuse(file, Position(1, 1), "too-deep", f"nested too deep; at most {MAX_DEPTH} levels are read")
+    except (
+        YAMLError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        AssertionError,
+        NotImplementedError,
+    ):
+        # The parser meets text that it was not written for; what it is surprised by is of no use to the author.
+        _refuse(file, Position(1, 1), "yaml", "not YAML: it holds something that cannot be read")
+    if root is None:
+        _refuse(file, Position(1, 1), "empty", "the file is empty")
+    reader = _Reader(file)
+    return Document(file, reader.read(root, ()), reader.keys, reader.values)
+
+
+def _refuse(file: str, at: Position, rule: str, message: str, hint: str = "") -> NoReturn:
+    raise PlaybookError(
+        [Diagnostic(file=file, line=at.line, column=at.column, rule=rule, message=message, hint=hint)]
+    )
+
+
+_TAG = "tag:yaml.org,2002:"
+_SCALAR_TAGS = {
+    _TAG + kind for kind in ("null", "bool", "int", "float", "str", "timestamp", "merge", "value")
+}
+_INT = re.compile(r"[-+]?[0-9]+")
+_BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class _Reader:
+    """Turns composed nodes into values, and notes where they stand."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.keys: dict[Path, Position] = {}
+        self.values: dict[Path, Position] = {}
+        self.count = 0
+
+    def read(self, node: Node, path: Path) -> JsonValue:
+        at = _position(node)
+        self.values[path] = at
+        self.count += 1
+        if len(path) > MAX_DEPTH:
+            _refuse(self.file, at, "too-deep", f"nested too deep; at most {MAX_DEPTH} levels are read")
+        if self.count > MAX_NODES:
+            message = f"more than {MAX_NODES} values, with what aliases stand for"
+            _refuse(self.file, at, "too-large", message)
+        if isinstance(node, ScalarNode):
+            return self.scalar(node, at)
+        if isinstance(node, SequenceNode) and str(node.tag) == _TAG + "seq":
+            return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
+        if isinstance(node, MappingNode) and str(node.tag) == _TAG + "map":
+            return self.mapping(node, path)
+        _refuse(self.file, at, "tag", f"the tag {str(node.tag)[:80]} is not known here", "leave the tag out")
+
+    def mapping(self, node: MappingNode, path: Path) -> JsonValue:
+        result: dict[str, JsonValue] = {}
+        for key_node, value_node in node.value:
+            at = _position(key_node)
+            key = self.scalar(key_node, at) if isinstance(key_node, ScalarNode) else None
+            if key == "<<" or str(key_node.tag) == _TAG + "merge":
+                _refuse(self.file, at, "merge-key", "merge keys (<<) are not read", "write the fields out")
+            if not isinstance(key, str):
+                _refuse(self.file, at, "key", "a key is not text", "put it into quotes")
+            if key in result:
+                first = self.keys[(*path, key)]
+                message = f'"{key}" stands here a second time; the first is on line {first.line}'
+                _refuse(self.file, at, "duplicate-key", message, "keep one of them")
+            self.keys[(*path, key)] = at
+            result[key] = self.read(value_node, (*path, key))
+        return result
+
+    def scalar(self, node: ScalarNode, at: Position) -> JsonValue:
+        text, tag = str(node.value), str(node.tag)
+        if tag not in _SCALAR_TAGS:
+            _refuse(self.file, at, "tag", f"the tag {tag[:80]} is not known here", "leave the tag out")
+        if _SURROGATE.search(text):
+            _refuse(self.file, at, "text", "half a character (a lone surrogate) is not text")
+        if node.style is not None or tag == _TAG + "str":
+            return text
+        if text in ("", "~", "null", "Null", "NULL"):
+            return None
+        if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
+            return text.lower() == "true"
+        return self.number(text, at)
+
+    def number(self, text: str, at: Position) -> JsonValue:
+        if len(text) > 100:
+            return text
+        if _INT.fullmatch(text):
+            return int(text)
+        if _BASED.fullmatch(text):
+            return int(text, 0)
+        if _FLOAT.fullmatch(text):
+            value = float(text)
+            if not math.isfinite(value):
+                _refuse(self.file, at, "number", f"{text} is too large a number")
+            return value
+        return text
+
+
+def _position(node: Node) -> Position:
+    return Position(node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def validate(document: Document, model: type[M]) -> M:
+    """Read a document into a type.
+
+    Args:
+        model: What the file is to be.
+
+    Returns:
+        The value.
+
+    Raises:
+        PlaybookError: It does not fit; one diagnostic for each error.
+    """
+    if not isinstance(document.data, dict):
+        raise PlaybookError(
+            [document.diagnostic((), "shape", "the file is not a mapping of names to values")]
+        )
+    try:
+        return model.model_validate(document.data, context={"written_by_hand": True})
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    # A list whose items are wrong is reported as too short as well, which is not what is wrong with it.
+    within = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
+    told = [d for d in details if not (d["type"] == "too_short" and d["loc"] in within)]
+    raise PlaybookError([_explain(document, model, detail) for detail in told])
+
+
+def _explain(document: Document, model: type[BaseModel], error: ErrorDetails) -> Diagnostic:
+    path = _written_path(document.data, error["loc"])
+    kind, message, hint = error["type"], error["msg"], ""
+    name = str(path[-1]) if path else ""
+    where = _dotted(path)
+    if kind == "extra_forbidden":
+        known = _fields_at(model, path[:-1])
+        return document.diagnostic(
+            path, "unknown-field", f'there is no field "{name}"', nearest(name, known), key=True
+        )
+    if kind == "missing":
+        return document.diagnostic(path, "missing-field", f'"{name}" is missing', "add it")
+    message = message.removeprefix("Value error, ")
+    context = error.get("ctx", {})
+    if kind == "literal_error":
+        value = _value_at(document.data, path)
+        expected = [part.strip("'") for part in re.split(r", | or ", str(context.get("expected", "")))]
+        message = (
+            f"{value!r} is not one of them" if not isinstance(value, str) else f'"{value}" is not known here'
+        )
+        hint = nearest(str(value), expected)
+    elif kind == "string_pattern_mismatch":
+        message, hint = f"{_value_at(document.data, path)!r} is not a name here", _pattern_hint(context)
+    return document.diagnostic(
+        path, kind.replace("_", "-"), f"{where}: {message}" if where else message, hint
+    )
+
+
+def _pattern_hint(context: dict[str, Any]) -> str:
+    pattern = str(context.get("pattern", ""))
+    if pattern.startswith("^[a-z][a-z0-9_]{"):
+        return "begin with a small letter; go on with small letters, digits and _"
+    if pattern.startswith(("^[a-z][a-z0-9_-]", "^[a-z][a-z0-9-]")):
+        return "begin with a small letter; go on with small letters, digits, - and _"
+    return f"it must fit {pattern}"
+
+
+def _dotted(path: Path) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _value_at(data: JsonValue, path: Path) -> JsonValue:
+    for part in path:
+        if _has(data, part):
+            data = data[part]  # type: ignore[index]
+    return data
+
+
+def _has(data: JsonValue, part: str | int) -> bool:
+    if isinstance(data, dict):
+        return part in data
+    return isinstance(data, list) and isinstance(part, int) and part < len(data)
+
+
+def _written_path(data: JsonValue, loc: tuple[int | str, ...]) -> Path:
+    """The part of an error's location that exists in the file; the names of union members are left out."""
+    path: list[str | int] = []
+    for index, part in enumerate(loc):
+        missing_field = index == len(loc) - 1 and isinstance(data, dict) and part not in _MEMBERS
+        if _has(data, part):
+            data = data[part]  # type: ignore[index]
+        elif not missing_field:
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+_MEMBERS = {"action-step", "parallel-step", "branch-list", "branch-mapping", "[key]"}
+
+
+def _models(annotation: Any) -> set[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    if get_origin(annotation) in (Annotated, Union, types.UnionType, tuple, dict, list):
+        return {found for part in get_args(annotation) for found in _models(part)}
+    return set()
+
+
+def _fields_at(model: type[BaseModel], path: Path) -> set[str]:
+    models = {model}
+    for part in path:
+        inner = {
+            found
+            for candidate in models
+            for name, info in candidate.model_fields.items()
+            if part == (info.alias or name)
+            for found in _models(info.annotation)
+        }
+        models = inner or models  # an index, or a key that the author chose
+    return {info.alias or name for candidate in models for name, info in candidate.model_fields.items()}

@@ -1,0 +1,117 @@
+"""The playbooks that are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from soar.model.alert import Alert
+from soar.playbook.diagnostics import Diagnostic, PlaybookError, nearest
+from soar.playbook.document import MAX_BYTES
+from soar.playbook.loader import LoadedPlaybook, load_playbook
+from soar.playbook.match import MatchResult, matches
+
+__all__ = ["Library", "read_text"]
+
+
+def read_text(path: Path) -> str:
+    """Read a playbook's or a policy's file.
+
+    Raises:
+        PlaybookError: It cannot be read, is too large, or is not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise _whole_file(path, "too-large", f"the file has more than {MAX_BYTES} bytes")
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem = _whole_file(path, "text", f"the file is not UTF-8 text (byte {error.start})")
+    except OSError as error:
+        problem = _whole_file(path, "unreadable", f"it cannot be read: {error.strerror or error}")
+    raise problem
+
+
+def _whole_file(path: Path, rule: str, message: str, hint: str = "") -> PlaybookError:
+    return PlaybookError(
+        [Diagnostic(file=str(path), line=1, column=1, rule=rule, message=message, hint=hint)]
+    )
+
+
+class Library:
+    """Playbooks by name."""
+
+    def __init__(self, playbooks: Iterable[LoadedPlaybook]) -> None:
+        """Make a library of playbooks that are loaded.
+
+        Raises:
+            PlaybookError: Two of them have one name.
+        """
+        self._by_name: dict[str, LoadedPlaybook] = {}
+        errors = []
+        for loaded in playbooks:
+            first = self._by_name.setdefault(loaded.playbook.name, loaded)
+            if first is not loaded:
+                message = f'the name "{loaded.playbook.name}" is taken by {first.file}'
+                errors.append(loaded.diagnostic(("name",), "duplicate-name", message, "choose another name"))
+        if errors:
+            raise PlaybookError(errors)
+
+    @classmethod
+    def load(cls, *folders: Path) -> Library:
+        """Load every playbook in some folders.
+
+        Args:
+            folders: Their `*.yaml` and `*.yml` files are read, but not `*.test.yaml`, which are playbooks' tests,
+                and not the folders in them.
+
+        Raises:
+            PlaybookError: A folder is missing, or a playbook cannot be used; it names all that are wrong.
+        """
+        loaded: list[LoadedPlaybook] = []
+        errors: list[Diagnostic] = []
+        for folder in folders:
+            if not folder.is_dir():
+                problem = _whole_file(folder, "no-folder", "there is no such folder of playbooks")
+                errors += problem.diagnostics
+                continue
+            for path in sorted(folder.iterdir()):
+                if path.suffix not in (".yaml", ".yml") or path.stem.endswith(".test") or not path.is_file():
+                    continue
+                try:
+                    loaded.append(load_playbook(read_text(path), file=str(path)))
+                except PlaybookError as error:
+                    errors += error.diagnostics
+        try:
+            library = cls(loaded)
+        except PlaybookError as error:
+            errors += error.diagnostics
+        if errors:
+            raise PlaybookError(errors)
+        return library
+
+    def __iter__(self) -> Iterator[LoadedPlaybook]:
+        return iter(sorted(self._by_name.values(), key=lambda p: p.playbook.name))
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def get(self, name: str) -> LoadedPlaybook:
+        """The playbook of this name.
+
+        Raises:
+            KeyError: There is none; the message has the nearest name.
+        """
+        if name not in self._by_name:
+            hint = nearest(name, self._by_name)
+            raise KeyError(f'there is no playbook "{name}"' + (f" ({hint})" if hint else ""))
+        return self._by_name[name]
+
+    def find(self, alert: Alert) -> list[LoadedPlaybook]:
+        """The playbooks that answer an alert, by name."""
+        return [loaded for loaded, result in self.explain(alert) if result.matched]
+
+    def explain(self, alert: Alert) -> list[tuple[LoadedPlaybook, MatchResult]]:
+        """Every playbook, by name, with why it answers an alert or does not."""
+        return [(loaded, matches(loaded.playbook, alert)) for loaded in self]

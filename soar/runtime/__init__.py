@@ -1,0 +1,1 @@
+"""What the parts run in: settings, Temporal client and codec, logging, and the embedded servers."""

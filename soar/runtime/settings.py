@@ -1,0 +1,418 @@
+"""Every setting of the system, read from the environment.
+
+Names begin with `SOAR_`, but for Slack's three, which are called what Slack calls them. Each secret can also be
+given as `<NAME>_FILE`, the path of a file that holds it (a Docker or Kubernetes secret). Nothing is read from a
+`.env` file. Secrets are `SecretStr`, so printing the settings shows none.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+__all__ = ["Settings", "SettingsError", "load_settings", "settings_reference", "shipped_playbooks"]
+
+PREFIX = "SOAR_"
+_SOURCE_SECRETS = re.compile(r"^SOAR_SOURCE_([A-Z][A-Z0-9_]*?)_SECRETS(_FILE)?$")
+_SOURCE_SECRETS_DOC = (
+    "What the source's webhook deliveries are authenticated with, comma separated: up to two are valid at once, "
+    "so that one can be rotated without losing an alert. NAME is the source's name, GUARDDUTY."
+)
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used. The message names each variable and what is wrong with it.
+
+    Args:
+        problems: `(variable, what is wrong)`.
+    """
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{name}: {why}" for name, why in problems))
+
+
+def _split(separator: str) -> BeforeValidator:
+    def split(value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(separator) if part.strip())
+        return value
+
+    return BeforeValidator(split)
+
+
+Words = Annotated[tuple[str, ...], NoDecode, _split(",")]
+Folders = Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)]
+
+
+def _alias(name: str) -> AliasChoices:
+    return AliasChoices(name.lower(), name)
+
+
+class Settings(BaseSettings):
+    """What the operator decides. Load with `load_settings`, which says plainly what is wrong."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        populate_by_name=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        validate_default=False,
+    )
+
+    home: Path = Field(
+        Path(".soar"), description="The folder for everything that is kept when nothing else is set."
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        description="The store, as an SQLAlchemy URL: `postgresql+asyncpg://…` in production. "
+        "Default: SQLite in the home folder.",
+    )
+    vault_url: str = Field(
+        "",
+        description="Where evidence is kept: `file:///folder` or `s3://bucket/prefix`. Default: the home folder.",
+    )
+    playbooks: Folders = Field(
+        (), description=f"Folders of playbooks, separated by `{os.pathsep}`. Default: the ones that ship."
+    )
+    policy_file: Path | None = Field(None, description="The organisation's policy and roster, a YAML file.")
+
+    web_host: str = Field("127.0.0.1", description="The address that the web app listens on.")
+    web_port: int = Field(8080, ge=0, le=65535, description="Its port; 0 takes a free one.")
+    public_url: str = Field(
+        "", description="How people and sources reach the web app from outside, `https://soar.example.com`."
+    )
+
+    temporal_address: str = Field(
+        "", description="`host:port` of an existing Temporal. Unset: `soar up` starts an embedded server."
+    )
+    temporal_namespace: str = Field("default", min_length=1, description="The Temporal namespace.")
+    temporal_tls: bool = Field(
+        False, description="Speak TLS to Temporal. Also switched on by a certificate, a CA or an API key."
+    )
+    temporal_tls_cert: Path | None = Field(None, description="Client certificate for mTLS, a PEM file.")
+    temporal_tls_key: Path | None = Field(
+        None, description="Private key of the client certificate, a PEM file."
+    )
+    temporal_tls_ca: Path | None = Field(
+        None, description="CA that signed the server's certificate, a PEM file."
+    )
+    temporal_tls_server_name: str = Field(
+        "", description="The name in the server's certificate, if not the host's."
+    )
+    temporal_api_key: SecretStr | None = Field(None, description="API key for Temporal Cloud.")
+    temporal_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of the embedded server. Unset: a free one."
+    )
+    temporal_ui_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of the embedded server's UI. Unset: a free one."
+    )
+    temporal_synchronous: Literal[1, 2] = Field(
+        1,
+        description="SQLite's `synchronous` of the embedded server: 1 survives a killed process, "
+        "2 also a power loss, slower.",
+    )
+    sticky_timeout: float = Field(
+        2, gt=0, le=60, description="Seconds until an incident moves away from a worker that is gone."
+    )
+    graceful_timeout: float = Field(
+        30, ge=0, le=600, description="Seconds that running activities get when a worker is stopped."
+    )
+    codec_keys: SecretStr | None = Field(
+        None,
+        description="Keys that encrypt what Temporal keeps: `id:base64 of 32 bytes`, comma separated. "
+        "The first encrypts, all decrypt. Unset: not encrypted.",
+    )
+    codec_accept_plaintext: bool = Field(
+        False,
+        description="Read unencrypted payloads too: only while a running system is switched to encryption.",
+    )
+
+    aws_role_template: str = Field(
+        "",
+        description="The role to assume in an incident's account, `arn:aws:iam::{account}:role/soar-responder`. "
+        "Unset: the worker's own credentials.",
+    )
+    aws_endpoint_url: str = Field(
+        "", description="Another endpoint for every AWS service: the simulated account."
+    )
+    aws_regions: Words = Field((), description="Regions that actions may touch, comma separated. Unset: any.")
+
+    slack_bot_token: SecretStr | None = Field(
+        None, validation_alias=_alias("SLACK_BOT_TOKEN"), description="Slack bot token, `xoxb-…`."
+    )
+    slack_app_token: SecretStr | None = Field(
+        None,
+        validation_alias=_alias("SLACK_APP_TOKEN"),
+        description="Slack app-level token, `xapp-…`: interactions arrive by Socket Mode.",
+    )
+    slack_signing_secret: SecretStr | None = Field(
+        None,
+        validation_alias=_alias("SLACK_SIGNING_SECRET"),
+        description="Slack signing secret: interactions arrive by HTTP.",
+    )
+    slack_base_url: str = Field(
+        "https://slack.com/api/", description="Slack's Web API, or a compatible server's."
+    )
+    slack_channel: str = Field(
+        "", description="The main channel, a name or an id: new incidents are announced there."
+    )
+
+    log_format: Literal["text", "json"] = Field(
+        "text", description="`text` is key=value, `json` one object a line."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is logged."
+    )
+
+    health_file: Path | None = Field(
+        None, description="A file that a worker touches while it can reach Temporal, for its health check."
+    )
+
+    source_secrets: dict[str, tuple[SecretStr, ...]] = Field({}, description=_SOURCE_SECRETS_DOC)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Values given in code, then the environment, then the files that it names."""
+        return (
+            init_settings,
+            env_settings,
+            InitSettingsSource(settings_cls, _from_files_and_sources(os.environ)),
+        )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if (self.temporal_tls_cert is None) != (self.temporal_tls_key is None):
+            raise ValueError(
+                "SOAR_TEMPORAL_TLS_CERT and SOAR_TEMPORAL_TLS_KEY are set together or not at all"
+            )
+        if self.temporal_address and ":" not in self.temporal_address:
+            raise ValueError("SOAR_TEMPORAL_ADDRESS needs a port: write host:7233")
+        if self.aws_role_template and "{account}" not in self.aws_role_template:
+            raise ValueError("SOAR_AWS_ROLE_TEMPLATE must contain {account}, where the account's number goes")
+        if self.slack_app_token and not self.slack_bot_token:
+            raise ValueError("SLACK_APP_TOKEN is set but SLACK_BOT_TOKEN is not: both are needed")
+        for name, secrets in self.source_secrets.items():
+            if len(secrets) > 2:
+                raise ValueError(f"SOAR_SOURCE_{name.upper()}_SECRETS holds more than two secrets")
+        _ = self.encryption_keys
+        return self
+
+    @property
+    def database(self) -> str:
+        """The store's URL, with its password: never log it."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+aiosqlite:///{self.home.absolute() / 'soar.db'}"
+
+    @property
+    def vault(self) -> str:
+        """The vault's URL."""
+        return self.vault_url or (self.home.absolute() / "vault").as_uri()
+
+    @property
+    def temporal_db_file(self) -> Path:
+        """Where the embedded Temporal server keeps its state."""
+        return self.home.absolute() / "temporal.db"
+
+    @property
+    def playbook_folders(self) -> tuple[Path, ...]:
+        """Where playbooks are loaded from."""
+        return self.playbooks or (shipped_playbooks(),)
+
+    @property
+    def temporal_uses_tls(self) -> bool:
+        """Whether the connection to Temporal is encrypted."""
+        return self.temporal_tls or bool(
+            self.temporal_tls_cert or self.temporal_tls_ca or self.temporal_api_key
+        )
+
+    @property
+    def sticky(self) -> timedelta:
+        """`sticky_timeout` as a duration."""
+        return timedelta(seconds=self.sticky_timeout)
+
+    @property
+    def graceful(self) -> timedelta:
+        """`graceful_timeout` as a duration."""
+        return timedelta(seconds=self.graceful_timeout)
+
+    @property
+    def encryption_keys(self) -> dict[str, bytes]:
+        """The codec's keys by id, the one that encrypts first; empty without encryption."""
+        return parse_codec_keys(self.codec_keys.get_secret_value()) if self.codec_keys else {}
+
+    def secret_values(self) -> tuple[str, ...]:
+        """Every secret in clear, for the log to redact."""
+        found = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
+        found += [s.get_secret_value() for secrets in self.source_secrets.values() for s in secrets]
+        return tuple(value for value in found if value)
+
+
+def parse_codec_keys(text: str) -> dict[str, bytes]:
+    """Read `id:base64,id:base64`. The messages never repeat a key."""
+    keys: dict[str, bytes] = {}
+    for place, part in enumerate((p.strip() for p in text.split(",") if p.strip()), start=1):
+        key_id, colon, encoded = part.partition(":")
+        if not colon or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", key_id):
+            raise ValueError(f"SOAR_CODEC_KEYS: key {place} is not of the form id:base64")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            raise ValueError(f"SOAR_CODEC_KEYS: key {key_id} is not valid base64") from None
+        if len(key) != 32:
+            raise ValueError(
+                f"SOAR_CODEC_KEYS: key {key_id} has {len(key)} bytes and needs 32 (openssl rand -base64 32)"
+            )
+        if key_id in keys:
+            raise ValueError(f"SOAR_CODEC_KEYS: two keys have the id {key_id}")
+        keys[key_id] = key
+    return keys
+
+
+def shipped_playbooks() -> Path:
+    """The folder of the playbooks that ship: in the package when installed, else beside it."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "_playbooks"
+    return installed if installed.is_dir() else package.parent / "playbooks"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment.
+
+    Args:
+        overrides: Values by field name that win over the environment.
+
+    Raises:
+        SettingsError: One or more cannot be used; the message names each variable.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError([_problem(dict(e)) for e in error.errors(include_input=False)]) from None
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Find `SOAR_` variables that nothing reads, most likely misspelt.
+
+    Returns:
+        `(variable, the nearest known one or an empty string)`.
+    """
+    known: set[str] = set()
+    for name, field in Settings.model_fields.items():
+        known.add(_variable(name))
+        if _is_secret(field):
+            known.add(_variable(name) + "_FILE")
+    unknown = sorted(
+        n for n in environ if n.startswith(PREFIX) and n not in known and not _SOURCE_SECRETS.match(n)
+    )
+    return [(n, next(iter(difflib.get_close_matches(n, sorted(known), 1, 0.8)), "")) for n in unknown]
+
+
+def settings_reference() -> str:
+    """The reference of all settings as a Markdown table, generated from the declarations."""
+    lines = ["| variable | default | what it is |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        variable, what = _variable(name), (field.description or "").replace("|", "\\|")
+        if name == "source_secrets":
+            variable = "SOAR_SOURCE_NAME_SECRETS"
+        if _is_secret(field) or name == "source_secrets":
+            variable, what = f"{variable}` or `{variable}_FILE", f"{what} Secret."
+        lines.append(f"| `{variable}` | {_default(field)} | {what} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if value in (None, "", (), {}):
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _variable(field_name: str) -> str:
+    alias = Settings.model_fields[field_name].validation_alias
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[-1])
+    return PREFIX + field_name.upper()
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+
+
+def _from_files_and_sources(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Collect the secrets that are given as files, and the secrets of the sources."""
+    values: dict[str, Any] = {}
+    problems: list[tuple[str, str]] = []
+
+    def read(variable: str) -> str | None:
+        """The value of a variable, or what the file holds that `<variable>_FILE` names."""
+        direct, file = environ.get(variable, ""), environ.get(f"{variable}_FILE", "")
+        if direct and file:
+            problems.append((variable, f"is set, and so is {variable}_FILE: set one of them"))
+        elif file:
+            try:
+                text = Path(file).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not text"
+                problems.append((f"{variable}_FILE", f"cannot read {file}: {reason}"))
+                return None
+            if not text and not variable.startswith("SLACK_"):  # Slack's are alternatives: one may stay empty
+                problems.append((f"{variable}_FILE", f"{file} is empty"))
+            return text
+        return direct or None
+
+    for name, field in Settings.model_fields.items():
+        if _is_secret(field) and (text := read(_variable(name))):
+            values[name] = text
+    names = {match[1] for variable in environ if (match := _SOURCE_SECRETS.match(variable))}
+    sources = {n: read(f"SOAR_SOURCE_{n}_SECRETS") for n in sorted(names)}
+    values["source_secrets"] = {
+        n.lower(): tuple(part.strip() for part in text.split(",") if part.strip())
+        for n, text in sources.items()
+        if text
+    }
+    if problems:
+        raise SettingsError(problems)
+    return values
+
+
+def _problem(error: dict[str, Any]) -> tuple[str, str]:
+    """Turn one of pydantic's errors into `(variable, what is wrong)`; the value itself is never shown."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        variable, colon, rest = message.partition(": ")
+        if colon and variable.isupper():
+            return variable, rest
+        return message.split(" ", 1)[0], message.split(" ", 1)[1]
+    name = str(error["loc"][0])
+    field = next(
+        (f for f in Settings.model_fields if f == name.lower() or _variable(f) == name.upper()), None
+    )
+    return (_variable(field) if field else name), message
