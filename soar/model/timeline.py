@@ -25,6 +25,7 @@ __all__ = [
     "append",
     "genesis",
     "verify_chain",
+    "verify_entry",
 ]
 
 
@@ -115,6 +116,11 @@ def append(
     return draft.model_copy(update={"hash": _hash(draft)})
 
 
+def verify_entry(entry: TimelineEntry) -> bool:
+    """Whether an entry's content is what its hash was made of."""
+    return entry.hash == _hash(entry)
+
+
 def verify_chain(entries: Iterable[TimelineEntry], incident_id: str) -> Digest:
     """Check a whole timeline from its first entry.
 
@@ -132,7 +138,7 @@ def verify_chain(entries: Iterable[TimelineEntry], incident_id: str) -> Digest:
             raise ChainBroken(expected_seq, f"entry {entry.seq} stands in its place")
         if entry.prev_hash != head:
             raise ChainBroken(entry.seq, "it does not follow from the entry before it")
-        if entry.hash != _hash(entry):
+        if not verify_entry(entry):
             raise ChainBroken(entry.seq, "its content does not match its hash")
         expected_seq, head = expected_seq + 1, entry.hash
     return head
