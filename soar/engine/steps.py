@@ -8,7 +8,14 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from soar.actions.calls import ActionCall
-from soar.engine.changes import CatalogueChange, ChangeKind, Superseded, UndoChange, run_action
+from soar.engine.changes import (
+    CatalogueChange,
+    ChangeKind,
+    Superseded,
+    UndoChange,
+    effects_to_undo,
+    run_action,
+)
 from soar.engine.delivery import PATIENT, Delivery
 from soar.engine.messages import ReportRequest
 from soar.engine.permission import Gate
@@ -228,7 +235,7 @@ class StepRunner:
         if node.on_error == "ask" and run.stop is None:
             return await self._ask(node, error)
         if node.on_error == "undo":
-            await self._undo_own(node)
+            await self._undo_phase(node)
         if node.on_error == "continue" and run.stop is None:
             self._record_failure(node, error)
             return True
@@ -239,13 +246,15 @@ class StepRunner:
         self._run.request_stop(IncidentStatus.FAILED, f"step {node.id} failed: {error.message}")
         return Stopped(self._run.stop_reason)
 
-    async def _undo_own(self, node: ActionNode) -> None:
-        undo = UndoChange(self._run, node, {"step": node.id})
+    async def _undo_phase(self, node: ActionNode) -> None:
+        """Put back what this phase has changed so far, the failed step's own part included."""
+        changed = [e.step_id for e in effects_to_undo(self._run, None, node.phase)]
+        undo = UndoChange(self._run, node, {"steps": list(dict.fromkeys(changed))})
         try:
             await undo.commit(await undo.plan())
         except StepFailure as failure:
             # `effect.undo_refused` is on the timeline; the step's own failure still has to be told.
-            workflow.logger.warning("step %s was not undone: %s", node.id, failure.error.message)
+            workflow.logger.warning("phase %s was not wholly undone: %s", node.phase, failure.error.message)
 
     async def _ask(self, node: ActionNode, error: ErrorInfo) -> bool:
         run, journal = self._run, self._run.journal

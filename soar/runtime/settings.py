@@ -96,6 +96,10 @@ class Settings(BaseSettings):
     )
     policy_file: Path | None = Field(None, description="The organisation's policy and roster, a YAML file.")
 
+    playbook_inputs: Path | None = Field(
+        None, description="Values for playbooks' inputs, a YAML file: `playbook: {input: value}`."
+    )
+
     web_host: str = Field("127.0.0.1", description="The address that the web app listens on.")
     web_port: int = Field(8080, ge=0, le=65535, description="Its port; 0 takes a free one.")
     public_url: str = Field(

@@ -1,0 +1,1 @@
+"""Slack: cards (state → blocks), the client, the reconciler, interactions and their delivery."""

@@ -1,0 +1,117 @@
+"""Accepting a delivery: verified, kept as it came, read, and committed before it is acknowledged."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from typing import Any
+
+from soar.evidence import Vault
+from soar.model.alert import Alert, RawRef
+from soar.model.base import Fact
+from soar.sources.contract import BadAlert, Source, SourceRequest
+from soar.store import AlertRow, Store
+
+__all__ = ["MAX_BODY", "Accepted", "accept", "read_alerts"]
+
+MAX_BODY = 1024 * 1024
+"""Bytes of the largest delivery that is taken."""
+
+_log = logging.getLogger("soar.intake")
+
+
+class Accepted(Fact):
+    """What is acknowledged.
+
+    Args:
+        alerts: The ids of the alerts in the delivery.
+        fresh: How many of them were not known yet.
+    """
+
+    alerts: tuple[str, ...]
+    fresh: int
+
+
+def read_alerts(source: Source, body: bytes) -> list[Alert]:
+    """Read a delivery's alerts.
+
+    Raises:
+        BadAlert: It is not JSON, or not an alert of this source.
+    """
+    try:
+        payload = _well_formed(json.loads(body))
+    except (ValueError, RecursionError) as error:
+        raise BadAlert("$", f"is not JSON: {error}") from None
+    return source.normalise(payload)
+
+
+def _well_formed(value: Any) -> Any:
+    """Replace what JSON can escape and UTF-8 cannot hold: halves of surrogate pairs."""
+    match value:
+        case str():
+            return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        case list():
+            return [_well_formed(item) for item in value]
+        case dict():
+            return {_well_formed(key): _well_formed(item) for key, item in value.items()}
+    return value
+
+
+async def accept(
+    source: Source, request: SourceRequest, secrets: tuple[str, ...], store: Store, vault: Vault
+) -> Accepted:
+    """Accept a delivery. When this returns, everything in it is durable.
+
+    Args:
+        secrets: The source's, those in force.
+
+    Raises:
+        Unauthenticated: It does not prove where it is from; nothing was kept.
+        BadAlert: It is not an alert of its source; the bytes are kept, and it is listed as invalid.
+        StoreUnavailable: Nothing was acknowledged; the sender has to try again.
+    """
+    source.verify(request, secrets)
+    raw = await vault.put(request.body)
+    try:
+        alerts = read_alerts(source, request.body)
+    except BadAlert as error:
+        error.raw_digest = raw.digest
+        await store.save_alert(_invalid(source, request, raw, error))
+        _log.warning(
+            "alert.invalid",
+            extra={"source": source.name, "field": error.field, "reason": error.message, "raw": raw.digest},
+        )
+        raise
+    fresh = 0
+    ids = []
+    for alert in alerts:
+        kept = alert.model_copy(update={"raw": raw})
+        fresh += await store.receive_alert(
+            AlertRow(
+                id=alert.key,
+                source=source.name,
+                uid=alert.uid,
+                title=alert.title,
+                severity=alert.severity,
+                received_at=request.received_at,
+                status="received",
+                raw_digest=raw.digest,
+                alert=kept,
+            )
+        )
+        ids.append(alert.key)
+    return Accepted(alerts=tuple(ids), fresh=fresh)
+
+
+def _invalid(source: Source, request: SourceRequest, raw: RawRef, error: BadAlert) -> AlertRow:
+    return AlertRow(
+        id=f"invalid-{uuid.uuid4().hex}",
+        source=source.name,
+        title="Not an alert",
+        received_at=request.received_at,
+        status="invalid",
+        field=error.field,
+        reason=error.message,
+        raw_digest=raw.digest,
+    )

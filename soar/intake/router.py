@@ -1,0 +1,161 @@
+"""Routing: each alert in the inbox is brought to the incidents that it belongs to.
+
+An item is done only when Temporal has taken the alert; until then it stays in the inbox, and comes due again when
+whoever claimed it dies. Delivering twice is harmless: the incident knows the alerts that it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from soar.model.alert import Alert
+from soar.model.terms import AlertState
+from soar.playbook.expressions import ExpressionError
+from soar.playbook.library import Library
+from soar.playbook.loader import LoadedPlaybook
+from soar.playbook.match import correlation_key
+from soar.store import InboxItem, Store, StoreUnavailable
+
+__all__ = ["Deliver", "Router", "first_of"]
+
+BATCH = 100
+LEASE_SECONDS = 60.0
+IDLE_SECONDS = 2.0
+MAX_DELAY_SECONDS = 60.0
+
+_log = logging.getLogger("soar.intake")
+
+
+class Deliver(Protocol):
+    """Brings alerts of one correlation key to their incident."""
+
+    async def __call__(
+        self, loaded: LoadedPlaybook, key: str, alerts: Sequence[Alert], may_open: bool
+    ) -> str | None:
+        """Deliver.
+
+        Returns:
+            The workflow's id; None if none is open and none may be opened.
+        """
+        ...
+
+
+@dataclass
+class _Group:
+    """Alerts that go to one incident together."""
+
+    loaded: LoadedPlaybook
+    key: str
+    items: list[InboxItem] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+    may_open: bool = False
+
+
+class Router:
+    """Works through the inbox; any number of processes may run one.
+
+    Args:
+        store: Its inbox and its alerts.
+        library: The playbooks.
+        deliver: How incidents are reached.
+    """
+
+    def __init__(self, store: Store, library: Library, deliver: Deliver) -> None:
+        self._store, self._library, self._deliver = store, library, deliver
+        self._nudged = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Something has just come in."""
+        self._nudged.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Route alerts until `stop` is set."""
+        while not stop.is_set():
+            self._nudged.clear()
+            try:
+                routed = await self.run_once()
+            except StoreUnavailable as error:
+                _log.warning("router.store_unavailable", extra={"error": str(error)})
+                routed = 0
+            if not routed:
+                await first_of(self._nudged.wait(), stop.wait(), timeout=IDLE_SECONDS)
+
+    async def run_once(self) -> int:
+        """Route what is due.
+
+        Returns:
+            How many alerts that were.
+        """
+        items = await self._store.claim("alert", limit=BATCH, lease=LEASE_SECONDS)
+        groups: dict[tuple[str, str], _Group] = {}
+        answered: dict[int, list[str]] = {item.id: [] for item in items}
+        failed: dict[int, str] = {}
+        for item in items:
+            alert = Alert.model_validate(item.body)
+            try:
+                await self._place(item, alert, groups)
+            except ExpressionError as error:
+                failed[item.id] = f"its correlation key cannot be made: {error}"
+        for group in groups.values():
+            try:
+                workflow = await self._deliver(group.loaded, group.key, group.alerts, group.may_open)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the alerts stay in the inbox
+                _log.warning(
+                    "router.delivery_failed",
+                    extra={
+                        "playbook": group.loaded.playbook.name,
+                        "alerts": len(group.items),
+                        "error": str(error),
+                    },
+                )
+                failed |= {item.id: str(error) for item in group.items}
+                continue
+            name = group.loaded.playbook.name
+            for item in group.items:
+                answered[item.id].append(name)
+                if workflow is None:
+                    await self._store.set_alert(
+                        item.key,
+                        "unmatched",
+                        playbook=name,
+                        reason="it updates or resolves an alert that has no open incident",
+                    )
+                else:
+                    await self._store.set_alert(item.key, "routed", playbook=name, workflow_id=workflow)
+        for item in items:
+            await self._settle(item, answered[item.id], failed.get(item.id))
+        return len(items)
+
+    async def _place(self, item: InboxItem, alert: Alert, groups: dict[tuple[str, str], _Group]) -> None:
+        """Put an alert into the groups of the playbooks that answer it."""
+        may_open = alert.state is AlertState.NEW or (
+            alert.state is AlertState.UPDATED
+            and not await self._store.knows_source_uid(alert.source, alert.uid, other_than=item.key)
+        )
+        for loaded in self._library.find(alert):
+            key = correlation_key(loaded.playbook, alert)
+            group = groups.setdefault((loaded.playbook.name, key), _Group(loaded, key))
+            group.items.append(item)
+            group.alerts.append(alert)
+            group.may_open |= may_open
+
+    async def _settle(self, item: InboxItem, answered: list[str], error: str | None) -> None:
+        if error is not None:
+            await self._store.retry(item.id, error, min(2.0 ** (item.attempts - 1), MAX_DELAY_SECONDS))
+            return
+        if not answered:
+            await self._store.set_alert(item.key, "unmatched", reason="no playbook answers it")
+            _log.info("alert.unmatched", extra={"alert": item.key})
+        await self._store.done(item.id, ", ".join(answered) or "unmatched")
+
+
+async def first_of(*waits: Coroutine[object, object, object], timeout: float) -> None:
+    """Wait for the first of several things, or for `timeout` seconds to pass."""
+    tasks = [asyncio.ensure_future(w) for w in waits]
+    await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()

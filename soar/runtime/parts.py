@@ -1,0 +1,178 @@
+"""The parts that the processes of the system are put together from."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from temporalio.client import Client
+
+from soar.actions.registry import catalogue
+from soar.chat.activities import ChatActivities
+from soar.chat.client import ChatClient
+from soar.chat.deliver import InteractionHandler
+from soar.chat.settings import ChatSettings
+from soar.engine.client import IncidentEngine
+from soar.engine.messages import IncidentStart
+from soar.evidence import Vault, open_vault
+from soar.model.alert import Alert
+from soar.playbook.diagnostics import PlaybookError
+from soar.playbook.graph import compile_playbook
+from soar.playbook.library import Library
+from soar.playbook.lint import lint
+from soar.playbook.loader import LoadedPlaybook
+from soar.playbook.policy import Policy
+from soar.runtime.client import connect
+from soar.runtime.playbook_inputs import PlaybookInputs
+from soar.runtime.policy_file import PolicyFile
+from soar.runtime.settings import Settings
+from soar.runtime.temporal_server import ensure_search_attributes
+from soar.store import Store
+
+__all__ = ["Chat", "Deliver", "Parts", "load_library", "open_parts"]
+
+_log = logging.getLogger("soar.parts")
+
+
+@dataclass(frozen=True)
+class Chat:
+    """The connected workspace."""
+
+    client: ChatClient
+    activities: ChatActivities
+    clicks: InteractionHandler
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a process holds; each uses what it needs.
+
+    Args:
+        chat: None where no workspace is connected.
+    """
+
+    settings: Settings
+    vault: Vault
+    store: Store
+    temporal: Client
+    engine: IncidentEngine
+    policy: PolicyFile
+    chat: Chat | None
+
+
+@contextlib.asynccontextmanager
+async def open_parts(settings: Settings, *, temporal_address: str | None = None) -> AsyncIterator[Parts]:
+    """Open vault, store, Temporal and chat for the length of a block.
+
+    Args:
+        temporal_address: The embedded server's, where one was started.
+
+    Raises:
+        SettingsError, StoreUnavailable, TemporalUnreachable, PlaybookError: One of them cannot be used; the message
+            says which and what to do.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        vault = open_vault(settings.vault)
+        policy = PolicyFile(settings.policy_file)
+        policy.current()
+        store = await Store.open(settings.database)
+        stack.push_async_callback(store.close)
+        temporal = await connect(settings, address=temporal_address, store=vault)
+        added = await ensure_search_attributes(temporal)
+        if added:
+            _log.info("temporal.search_attributes_added", extra={"names": ", ".join(added)})
+        engine = IncidentEngine(temporal)
+        chat = await _open_chat(settings, store, policy, engine, stack)
+        yield Parts(settings, vault, store, temporal, engine, policy, chat)
+
+
+async def _open_chat(
+    settings: Settings,
+    store: Store,
+    policy: PolicyFile,
+    engine: IncidentEngine,
+    stack: contextlib.AsyncExitStack,
+) -> Chat | None:
+    if settings.slack_bot_token is None:
+        return None
+    client = await stack.enter_async_context(
+        ChatClient(settings.slack_bot_token.get_secret_value(), base_url=settings.slack_base_url)
+    )
+    own = ChatSettings(main_channel=settings.slack_channel, public_url=settings.public_url)
+
+    async def current() -> Policy | None:
+        return await asyncio.to_thread(policy.current)
+
+    return Chat(
+        client=client,
+        activities=ChatActivities(store, store.chat_refs, client, own, current),
+        clicks=InteractionHandler(store, current, client, engine, own),
+    )
+
+
+def load_library(settings: Settings) -> Library:
+    """Load every playbook, and refuse all of them if one has an error.
+
+    Raises:
+        PlaybookError: With file, line and the nearest right name of every error.
+    """
+    library = Library.load(*settings.playbook_folders)
+    known = catalogue()
+    found = [d for loaded in library for d in lint(loaded, known)]
+    for diagnostic in found:
+        if diagnostic.severity == "warning":
+            _log.warning("playbook.warning", extra={"where": str(diagnostic)})
+    errors = [d for d in found if d.severity == "error"]
+    if errors:
+        raise PlaybookError(errors)
+    return library
+
+
+class Deliver:
+    """Brings alerts to the open incident of their key, or opens one with the playbook as it is now.
+
+    Args:
+        parts: The engine, and whether a chat is connected.
+        inputs: What playbooks' inputs are set to.
+    """
+
+    def __init__(self, parts: Parts, inputs: PlaybookInputs) -> None:
+        self._engine, self._inputs = parts.engine, inputs
+        self._chat = parts.chat is not None
+        self._catalogue = catalogue()
+
+    async def __call__(
+        self, loaded: LoadedPlaybook, key: str, alerts: Sequence[Alert], may_open: bool
+    ) -> str | None:
+        """Deliver.
+
+        Returns:
+            The workflow's id; None if nothing is open and nothing may be opened.
+
+        Raises:
+            EngineUnavailable: Try again.
+        """
+        first = alerts[0]
+        start = IncidentStart(
+            incident_id=_incident_id(loaded.playbook.name, key, first),
+            title=first.title,
+            playbook=loaded.playbook.name,
+            playbook_text=loaded.text,
+            playbook_digest=loaded.digest,
+            graph=compile_playbook(loaded, self._catalogue),
+            inputs=self._inputs.of(loaded.playbook),
+            correlation_key=key,
+            chat=self._chat,
+        )
+        return await self._engine.deliver(start, alerts, may_open=may_open)
+
+
+def _incident_id(playbook: str, key: str, first: Alert) -> str:
+    """A short id for people; the same for the same alert, so that a repeated delivery proposes no other."""
+    digest = hashlib.sha256("\0".join((playbook, key, first.key)).encode()).digest()
+    return "INC-" + base64.b32encode(digest).decode()[:8]

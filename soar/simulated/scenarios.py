@@ -1,0 +1,16 @@
+"""Every scenario that the demo, the drills and the end-to-end tests can run, by name.
+
+The base types are in `soar.simulated.base`.
+"""
+
+from __future__ import annotations
+
+from soar.simulated.base import AccountClients, Attack, Check, Scenario
+from soar.simulated.scenario_ec2 import MiningInstance
+from soar.simulated.scenario_key import LeakedKey
+from soar.simulated.scenario_s3 import PublicBucket
+
+__all__ = ["SCENARIOS", "AccountClients", "Attack", "Check", "Scenario"]
+
+SCENARIOS: dict[str, Scenario] = {s.name: s for s in (LeakedKey(), MiningInstance(), PublicBucket())}
+"""Leaked key, mining instance, public bucket."""

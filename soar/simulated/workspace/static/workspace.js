@@ -1,0 +1,73 @@
+"use strict";
+// Keeps the view fresh and turns clicks into signed interactions. No dependencies.
+(() => {
+  const view = document.getElementById("view");
+  const notice = document.getElementById("notice");
+  const as = document.getElementById("as");
+  const POLL_MS = 1000;
+  let hide = 0;
+
+  const say = (text) => {
+    notice.textContent = text;
+    notice.classList.add("on");
+    clearTimeout(hide);
+    hide = setTimeout(() => notice.classList.remove("on"), 6000);
+  };
+  const address = (path) =>
+    `${path}?channel=${encodeURIComponent(view.dataset.channel)}&as=${encodeURIComponent(view.dataset.person)}`;
+  const version = () => view.querySelector("[data-version]")?.dataset.version ?? "";
+
+  const refresh = async () => {
+    const answer = await fetch(address("/simulated/view"));
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    const html = await answer.text();
+    const old = view.querySelector(".messages");
+    const top = old ? old.scrollTop : 0;
+    const low = old ? old.scrollHeight - old.clientHeight - top < 80 : true;
+    const closed = new Set([...view.querySelectorAll("details:not([open])")].map((d) => d.closest("[data-ts]").dataset.ts));
+    view.innerHTML = html; // made by the server, which escapes everything
+    view.querySelectorAll("details").forEach((d) => { if (closed.has(d.closest("[data-ts]").dataset.ts)) d.open = false; });
+    const fresh = view.querySelector(".messages");
+    if (fresh) fresh.scrollTop = low && old ? fresh.scrollHeight : top;
+  };
+
+  const poll = async () => {
+    try {
+      if (!document.hidden) {
+        const now = await (await fetch("/simulated/version")).json();
+        if (String(now.version) !== version()) await refresh();
+      }
+    } catch (error) {
+      say("The simulated workspace does not answer; is it still running?");
+    } finally {
+      setTimeout(poll, POLL_MS);
+    }
+  };
+
+  view.addEventListener("click", async (event) => {
+    const button = event.target.closest("button[data-action]");
+    if (!button) return;
+    button.disabled = true;
+    try {
+      const answer = await fetch("/simulated/click", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({
+          user: view.dataset.person, channel: view.dataset.channel,
+          ts: button.dataset.ts, action_id: button.dataset.action, value: button.dataset.value,
+        }),
+      });
+      const body = await answer.json();
+      if (body.error) say(body.error);
+      else if (body.status !== 200) say(`The app answered with status ${body.status}: the click may not have counted.`);
+      else say("Sent. The card is updated when the decision is on record.");
+    } catch (error) {
+      say("The click was not sent: the simulated workspace does not answer.");
+    } finally {
+      button.disabled = false;
+    }
+  });
+
+  as.addEventListener("change", () => { view.dataset.person = as.value; location.href = address("/"); });
+  setTimeout(poll, POLL_MS);
+})();

@@ -1,0 +1,83 @@
+"""How deliveries prove where they are from. Whatever bytes are sent, the only error is `Unauthenticated`.
+
+Three ways, any of which does:
+
+- `Authorization: Bearer <secret>`
+- `X-Api-Key: <secret>`, as an EventBridge API destination sends it
+- `X-Soar-Timestamp: <seconds since 1970>` and `X-Soar-Signature: v1=<hex>`, the HMAC-SHA256 of `<timestamp>.<body>`;
+  this one also guards the body and against repetition, so it is what our own client uses
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+from datetime import datetime
+
+from soar.sources.contract import SourceRequest, Unauthenticated
+
+__all__ = ["REPLAY_SECONDS", "sign", "verify_shared_secret"]
+
+REPLAY_SECONDS = 300
+"""How old, or how far ahead, a signed delivery may be."""
+
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
+_SIGNATURE = re.compile(r"v1=([0-9a-f]{64})")
+
+
+def sign(secret: str, body: bytes, now: datetime) -> dict[str, str]:
+    """The headers that sign a delivery."""
+    timestamp = str(int(now.timestamp()))
+    return {"X-Soar-Timestamp": timestamp, "X-Soar-Signature": f"v1={_mac(secret, timestamp, body)}"}
+
+
+def verify_shared_secret(request: SourceRequest, secrets: tuple[str, ...], *, setting: str) -> None:
+    """Accept a delivery that knows one of the secrets.
+
+    Args:
+        setting: The variable that holds them, for the log.
+
+    Raises:
+        Unauthenticated: It knows none, or none is set.
+    """
+    if not secrets:
+        raise Unauthenticated(f"no secret is set for this source; set {setting}")
+    headers = request.headers
+    if "x-soar-signature" in headers:
+        _verify_signature(request, secrets)
+        return
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    if not given:
+        raise Unauthenticated("neither a signature, nor a bearer token, nor an API key was sent")
+    if not _equals_one(given, secrets):
+        raise Unauthenticated("the secret that was sent is not one of those in force")
+
+
+def _verify_signature(request: SourceRequest, secrets: tuple[str, ...]) -> None:
+    timestamp = request.headers.get("x-soar-timestamp", "")
+    if not _TIMESTAMP.fullmatch(timestamp):
+        raise Unauthenticated("X-Soar-Timestamp is not a number of seconds")
+    age = request.received_at.timestamp() - int(timestamp)
+    if abs(age) > REPLAY_SECONDS:
+        raise Unauthenticated(
+            f"the delivery was signed {age:.0f} s ago; at most {REPLAY_SECONDS} s are accepted"
+        )
+    found = _SIGNATURE.fullmatch(request.headers["x-soar-signature"])
+    if found is None:
+        raise Unauthenticated("X-Soar-Signature is not of the form v1=<64 hexadecimal digits>")
+    if not _equals_one(found[1], [_mac(s, timestamp, request.body) for s in secrets]):
+        raise Unauthenticated("the signature fits none of the secrets in force")
+
+
+def _mac(secret: str, timestamp: str, body: bytes) -> str:
+    return hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+
+
+def _equals_one(given: str, wanted: Iterable[str]) -> bool:
+    """Compare with every one, in a time that does not tell which was nearest."""
+    data = given.encode("utf-8", "surrogatepass")
+    equal = [hmac.compare_digest(data, w.encode("utf-8", "surrogatepass")) for w in wanted]
+    return any(equal)
