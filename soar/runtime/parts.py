@@ -103,7 +103,9 @@ async def _open_chat(
     client = await stack.enter_async_context(
         ChatClient(settings.slack_bot_token.get_secret_value(), base_url=settings.slack_base_url)
     )
-    own = ChatSettings(main_channel=settings.slack_channel, public_url=settings.public_url)
+    own = ChatSettings(
+        main_channel=settings.slack_channel, public_url=settings.public_url, app_id=settings.slack_app_id
+    )
 
     async def current() -> Policy | None:
         return await asyncio.to_thread(policy.current)

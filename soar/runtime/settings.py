@@ -180,6 +180,9 @@ class Settings(BaseSettings):
     slack_channel: str = Field(
         "", description="The main channel, a name or an id: new incidents are announced there."
     )
+    slack_app_id: str = Field(
+        "", description="The Slack app that clicks must come from. Unset: not checked beyond the signature."
+    )
 
     log_format: Literal["text", "json"] = Field(
         "text", description="`text` is key=value, `json` one object a line."

@@ -69,11 +69,35 @@ class NetworkBefore(StateBefore):
 
 
 class _Now(Fact):
-    """An interface as it is, and what it had before this step touched it."""
+    """An interface as it is.
 
-    before: InterfaceBefore
+    Args:
+        groups: Its groups, sorted.
+        moved: Whether this very step has moved it already.
+        noted: The groups that it had before, as this step's tag on it says; None without such a tag.
+        empty: Our group without rules in its VPC; empty before it is made.
+    """
+
+    interface_id: str
+    vpc_id: str
     groups: tuple[str, ...]
-    recorded: tuple[str, ...] | None = Field(description="what its tag says, if this step wrote one")
+    moved: bool
+    open: bool
+    noted: tuple[str, ...] | None
+    empty: str
+
+    def before(self, ctx: ActionContext) -> InterfaceBefore:
+        """What a plan made now records of it.
+
+        A retry of an apply that was torn off in the middle finds the plan that people have approved, by the note on
+        the interface, and goes on at once: an interface must not wait in the open group for a second approval. Every
+        other plan records what a moved interface is in, so that a half-made isolation is never taken for none; the
+        first plan's undo knows what was before. Nothing is ever put back into the open group.
+        """
+        groups = self.groups
+        if self.moved:
+            groups = self.noted if ctx.attempt > 1 and self.noted is not None else (self.empty,)
+        return InterfaceBefore(interface_id=self.interface_id, vpc_id=self.vpc_id, groups=groups)
 
 
 @action(
@@ -108,7 +132,7 @@ class IsolateInstance(Action[IsolateParams, NetworkBefore]):
     A change of security groups does not cut connections that are tracked. So each interface goes first into a group
     that allows everything both ways, under which AWS tracks nothing, and with the very next call into a group without
     any rule. Both groups are made for this incident and instance. The groups that an interface had are written on it
-    as the tag `soar:groups-before`, so that a retry, or a person, finds them.
+    as the tag `soar:groups-before`, so that a retry goes on where the try before it was torn off.
 
     Order of the whole containment: protect_evidence, enter_standby, deregister_instance, memory and snapshot_volumes,
     then this, then revoke the sessions of its role.
@@ -147,18 +171,19 @@ class IsolateInstance(Action[IsolateParams, NetworkBefore]):
         interfaces = _interfaces(ctx, instance)
         isolated = _all_empty(ctx, interfaces)
         after = group_name(ctx, instance.id, "isolated")
-        changes = () if isolated else tuple(_change(instance, i, after) for i in interfaces)
+        recorded = tuple(i.before(ctx) for i in interfaces)
+        changes = () if isolated else tuple(_change(instance, i, after) for i in recorded)
         return Draft(
             summary=(
                 f"{instance.id} is isolated already: its {len(interfaces)} interface(s) have no rule"
                 if isolated
                 else f"Cut all {len(interfaces)} network interface(s) of {instance.id} off"
             ),
-            targets=(instance.target, *(_target(instance, i.before.interface_id) for i in interfaces)),
+            targets=(instance.target, *(_target(instance, i.interface_id) for i in interfaces)),
             changes=changes,
-            state=NetworkBefore(interfaces=tuple(i.before for i in interfaces)),
+            state=NetworkBefore(interfaces=recorded),
             blast_radius=BlastRadius() if isolated else _blast_radius(ctx, instance, interfaces),
-            warnings=() if isolated else _warnings(ctx, instance, params),
+            warnings=() if isolated else _warnings(ctx, instance, interfaces, params),
             undo="Every interface gets its recorded groups back; the two groups that were made are deleted.",
         )
 
@@ -172,17 +197,17 @@ class IsolateInstance(Action[IsolateParams, NetworkBefore]):
             if planned.params.cut_open_connections:
                 passing[vpc_id] = untracking_group(ctx, instance.id, vpc_id)
         for interface in now:
-            vpc_id = interface.before.vpc_id
+            vpc_id = interface.vpc_id
             if interface.groups == (empty[vpc_id],):
                 continue
-            if interface.recorded != interface.before.groups:
+            if not interface.moved and interface.noted != interface.groups:
                 with aws_errors("ec2:CreateTags"):
                     client(ctx, "ec2").create_tags(
-                        Resources=[interface.before.interface_id], Tags=_record(ctx, interface.before.groups)
+                        Resources=[interface.interface_id], Tags=_note(ctx, interface.groups)
                     )
             if planned.params.cut_open_connections:
-                _move(ctx, interface.before.interface_id, [passing[vpc_id]])
-            _move(ctx, interface.before.interface_id, [empty[vpc_id]])
+                _move(ctx, interface.interface_id, [passing[vpc_id]])
+            _move(ctx, interface.interface_id, [empty[vpc_id]])
         _settle(ctx, instance.id, [empty[planned.state.interfaces[0].vpc_id]], len(now))
         return Result(
             summary=f"{len(now)} interface(s) of {instance.id} moved into {', '.join(empty.values())}",
@@ -217,16 +242,15 @@ class IsolateInstance(Action[IsolateParams, NetworkBefore]):
     def undo(self, ctx: ActionContext, planned: Planned[IsolateParams, NetworkBefore]) -> Result:
         instance, ec2 = find_instance(ctx, planned.params.instance_id), client(ctx, "ec2")
         now = _as_recorded(_interfaces(ctx, instance), planned.state)
-        for interface in now:
-            if interface.groups != interface.before.groups:
-                _move(ctx, interface.before.interface_id, list(interface.before.groups))
-        _settle(ctx, instance.id, list(planned.state.interfaces[0].groups), len(now))
+        # The notes go first: without them, what is half put back is never taken for an isolation to go on with.
         with aws_errors("ec2:DeleteTags"):
             for interface in now:
-                if interface.recorded is not None:
-                    ec2.delete_tags(
-                        Resources=[interface.before.interface_id], Tags=_record(ctx, interface.before.groups)
-                    )
+                if interface.noted is not None:
+                    ec2.delete_tags(Resources=[interface.interface_id], Tags=_note(ctx, interface.noted))
+        for interface, before in zip(now, planned.state.interfaces, strict=True):
+            if interface.groups != before.groups:
+                _move(ctx, interface.interface_id, list(before.groups))
+        _settle(ctx, instance.id, list(planned.state.interfaces[0].groups), len(now))
         left = []
         for vpc_id in dict.fromkeys(i.vpc_id for i in planned.state.interfaces):
             for purpose in ("isolated", "untracked"):
@@ -243,8 +267,8 @@ def _group_ids(interface: dict[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(g["GroupId"] for g in interface["Groups"]))
 
 
-def _record(ctx: ActionContext, groups: tuple[str, ...]) -> list[dict[str, str]]:
-    """The tags that keep an interface's groups on the interface itself."""
+def _note(ctx: ActionContext, groups: tuple[str, ...]) -> list[dict[str, str]]:
+    """The tags that note an interface's groups on the interface itself."""
     parts = [groups[i : i + PER_TAG] for i in range(0, len(groups), PER_TAG)]
     return [
         *tags_for(ctx),
@@ -255,55 +279,51 @@ def _record(ctx: ActionContext, groups: tuple[str, ...]) -> list[dict[str, str]]
     ]
 
 
-def _recorded(ctx: ActionContext, tags: dict[str, str]) -> tuple[str, ...] | None:
+def _noted(ctx: ActionContext, tags: dict[str, str]) -> tuple[str, ...] | None:
     if any(tags.get(t["Key"]) != t["Value"] for t in tags_for(ctx)) or BEFORE_TAG not in tags:
         return None
     return tuple(sorted(f"{tags[BEFORE_TAG]} {tags.get(f'{BEFORE_TAG}.2', '')}".split()))
 
 
 def _interfaces(ctx: ActionContext, instance: Instance) -> list[_Now]:
-    """Every interface now. One that this very step has moved already counts with the groups that it had before."""
-    found, lost = [], []
-    ours: dict[str, set[str]] = {}
+    """Every interface as it is now, and what this step did to it."""
+    found = []
+    ours: dict[str, tuple[str, str]] = {}
     for raw in interfaces_of(ctx, instance):
-        interface_id, vpc_id, groups = raw["NetworkInterfaceId"], raw["VpcId"], _group_ids(raw)
+        vpc_id, groups = raw["VpcId"], _group_ids(raw)
         if vpc_id not in ours:
-            names = (group_name(ctx, instance.id, purpose) for purpose in ("isolated", "untracked"))
-            ours[vpc_id] = {find_group(ctx, name, vpc_id) for name in names} - {""}
-        recorded = _recorded(ctx, tags_of(raw))
-        moved = bool(ours[vpc_id] & set(groups))
-        if moved and recorded is None:
-            lost.append(f"{interface_id} is in {', '.join(groups)} and its tag {BEFORE_TAG} is gone")
-        before = recorded if moved and recorded is not None else groups
+            ours[vpc_id] = (
+                find_group(ctx, group_name(ctx, instance.id, "isolated"), vpc_id),
+                find_group(ctx, group_name(ctx, instance.id, "untracked"), vpc_id),
+            )
+        empty, passing = ours[vpc_id]
         found.append(
             _Now(
-                before=InterfaceBefore(interface_id=interface_id, vpc_id=vpc_id, groups=before),
+                interface_id=raw["NetworkInterfaceId"],
+                vpc_id=vpc_id,
                 groups=groups,
-                recorded=recorded,
+                moved=empty in groups or passing in groups,
+                open=passing in groups,
+                noted=_noted(ctx, tags_of(raw)),
+                empty=empty,
             )
-        )
-    if lost:
-        raise Drifted(
-            f"it is not known any more what groups interfaces of {instance.id} had",
-            differences=tuple(lost),
-            hint="the incident's timeline has the recorded groups: set the tag, or the groups, by hand",
         )
     return found
 
 
 def _as_recorded(now: list[_Now], recorded: NetworkBefore) -> list[_Now]:
-    """The interfaces in the recorded order, each as it was recorded or as this step left it.
+    """The interfaces in the recorded order, each as it was recorded or as this step moved it.
 
     Raises:
         Drifted: One is gone, or somebody else has changed its groups.
     """
-    by_id = {i.before.interface_id: i for i in now}
+    by_id = {i.interface_id: i for i in now}
     differences = []
     for wanted in recorded.interfaces:
         found = by_id.get(wanted.interface_id)
         if found is None:
             differences.append(f"{wanted.interface_id} is not attached any more")
-        elif found.before != wanted:
+        elif not found.moved and found.groups != wanted.groups:
             differences.append(
                 f"{wanted.interface_id} is in {', '.join(found.groups)} instead of {', '.join(wanted.groups)}"
             )
@@ -344,11 +364,11 @@ def _settle(ctx: ActionContext, instance_id: str, wanted: list[str], interfaces:
                 raise
 
 
-def _change(instance: Instance, interface: _Now, after: str) -> Change:
+def _change(instance: Instance, before: InterfaceBefore, after: str) -> Change:
     return Change(
-        target=instance.arn("network-interface", interface.before.interface_id),
+        target=instance.arn("network-interface", before.interface_id),
         field="security groups",
-        before=list(interface.before.groups),
+        before=list(before.groups),
         after=[f"{after} (no rules)"],
     )
 
@@ -365,12 +385,12 @@ def _target(instance: Instance, interface_id: str) -> Target:
 
 def _blast_radius(ctx: ActionContext, instance: Instance, interfaces: list[_Now]) -> BlastRadius:
     facts = []
-    for group in sorted({g for i in interfaces for g in i.before.groups}):
+    for group in sorted({g for i in interfaces if not i.moved for g in i.groups}):
         with aws_errors("ec2:DescribeNetworkInterfaces"):
             users = client(ctx, "ec2").describe_network_interfaces(
                 Filters=[{"Name": "group-id", "Values": [group]}]
             )["NetworkInterfaces"]
-        others = {u["NetworkInterfaceId"] for u in users} - {i.before.interface_id for i in interfaces}
+        others = {u["NetworkInterfaceId"] for u in users} - {i.interface_id for i in interfaces}
         facts.append(f"security group {group}: {len(others)} other interface(s) use it and are not touched")
     name, lifecycle = membership(ctx, instance.id)
     if name:
@@ -383,12 +403,17 @@ def _blast_radius(ctx: ActionContext, instance: Instance, interfaces: list[_Now]
     )
 
 
-def _warnings(ctx: ActionContext, instance: Instance, params: IsolateParams) -> tuple[str, ...]:
+def _warnings(
+    ctx: ActionContext, instance: Instance, interfaces: list[_Now], params: IsolateParams
+) -> tuple[str, ...]:
     warnings = [
+        f"{i.interface_id} is open to everybody at this moment: go on at once." for i in interfaces if i.open
+    ]
+    warnings.append(
         "Each interface is open both ways for some tenths of a second, so that open connections are cut."
         if params.cut_open_connections
         else "Connections that are open now stay alive until they are idle."
-    ]
+    )
     name, lifecycle = membership(ctx, instance.id)
     if lifecycle == "InService":
         warnings.append(f"It still serves in group {name}, which may terminate it once it looks unhealthy.")

@@ -1,0 +1,98 @@
+"""What people tell incidents, the same for the API and the console."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from typing import Literal
+
+from soar.engine.messages import NoteRequest, Reply, StepDecisionRequest, UndoRequest, VoteRequest
+from soar.model.incident import Incident
+from soar.model.people import Decision, Responder, VoteChannel
+from soar.model.terms import Phase
+from soar.web.errors import ApiError
+from soar.web.services import Services
+
+__all__ = ["Commands", "find_incident"]
+
+
+async def find_incident(services: Services, incident_id: str) -> Incident:
+    """An incident by its id.
+
+    Raises:
+        ApiError: 404, naming those whose id begins alike.
+    """
+    found = await services.store.incident(incident_id)
+    if found is not None:
+        return found
+    near = [i.id for i in await services.store.incidents(limit=200) if incident_id and incident_id in i.id]
+    raise ApiError(
+        404,
+        "not_found",
+        f"there is no incident {incident_id[:80]}",
+        hint=f"did you mean {', '.join(near[:5])}?" if near else "see the list of incidents",
+    )
+
+
+@dataclass(frozen=True)
+class Commands:
+    """One person's commands, by one channel."""
+
+    services: Services
+    person: Responder
+    channel: VoteChannel
+
+    async def vote(
+        self, incident: Incident, approval_id: str, decision: Decision, prefix: str, reason: str
+    ) -> Reply:
+        """Cast a vote on the plan whose digest begins with `prefix`."""
+        if approval_id not in incident.approvals:
+            raise ApiError(404, "not_found", f"incident {incident.id} has no such approval")
+        request = VoteRequest(
+            approval_id=approval_id,
+            plan_digest_prefix=prefix,
+            responder=self.person,
+            decision=decision,
+            channel=self.channel,
+            reason=reason,
+        )
+        # The same vote sent twice, by a double click or a retried request, is one update.
+        request_id = self._id("vote", approval_id, decision.value, prefix, "/".join(self.person.roles))
+        return await self.services.engine.vote(incident.workflow_id, request, request_id=request_id)
+
+    async def decide(
+        self, incident: Incident, step_id: str, decision: Literal["retry", "skip", "stop"], reason: str
+    ) -> Reply:
+        """Decide about a failed step."""
+        if step_id not in incident.steps:
+            raise ApiError(404, "not_found", f"incident {incident.id} has not come to a step of that name")
+        request = StepDecisionRequest(
+            step_id=step_id, responder=self.person, decision=decision, channel=self.channel, reason=reason
+        )
+        return await self.services.engine.decide_step(
+            incident.workflow_id, request, request_id=uuid.uuid4().hex
+        )
+
+    async def note(self, incident: Incident, text: str) -> Reply:
+        """Put words on the timeline."""
+        request = NoteRequest(responder=self.person, text=text, channel=self.channel)
+        return await self.services.engine.note(incident.workflow_id, request, request_id=uuid.uuid4().hex)
+
+    async def undo(
+        self, incident: Incident, *, step_id: str | None, phase: Phase | None, reason: str
+    ) -> Reply:
+        """Begin to put changes back; a closed incident is opened again for it."""
+        request = UndoRequest(
+            step_id=step_id, phase=phase, responder=self.person, reason=reason, channel=self.channel
+        )
+        closed = None
+        if incident.status.ended:
+            start = await self.services.engine.start_of(incident.workflow_id, incident.run_id)
+            closed = start.model_copy(update={"resume": incident})
+        return await self.services.engine.undo(
+            incident.workflow_id, request, request_id=uuid.uuid4().hex, closed=closed
+        )
+
+    def _id(self, *parts: str) -> str:
+        return hashlib.sha256("\0".join((self.person.id, *parts)).encode()).hexdigest()

@@ -1,0 +1,74 @@
+"""Where sources deliver their alerts."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from soar.intake.accept import MAX_BODY, Accepted, accept
+from soar.sources.contract import BadAlert, SourceRequest, Unauthenticated
+from soar.web.body import limited_body
+from soar.web.errors import ApiError, ErrorBody
+from soar.web.services import Services
+
+__all__ = ["hooks"]
+
+_log = logging.getLogger("soar.web")
+
+
+def hooks(services: Services) -> APIRouter:
+    """The webhooks."""
+    router = APIRouter(tags=["webhooks"])
+
+    @router.post(
+        "/hooks/{source}",
+        status_code=202,
+        response_model=Accepted,
+        responses={status: {"model": ErrorBody} for status in (401, 404, 413, 422, 503)},
+    )
+    async def receive(source: str, request: Request) -> Accepted | JSONResponse:
+        """Take a source's delivery. 202: it is kept and will be handled. 503: it is not, send it again."""
+        known = services.sources.get(source)
+        if known is None:
+            near = difflib.get_close_matches(source, services.sources, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(services.sources))}"
+            raise ApiError(404, "unknown_source", "there is no such source", hint=hint)
+        body = await limited_body(request, MAX_BODY)
+        delivery = SourceRequest(
+            headers={key.lower(): value for key, value in request.headers.items()},
+            body=body,
+            received_at=datetime.now(UTC),
+        )
+        try:
+            accepted = await accept(known, delivery, services.secrets(source), services.store, services.vault)
+        except Unauthenticated as error:
+            client = request.client.host if request.client else ""
+            _log.warning("hook.refused", extra={"source": source, "client": client, "reason": str(error)})
+            raise ApiError(
+                401,
+                "unauthenticated",
+                "the delivery does not prove where it is from",
+                hint="the server's log says why",
+            ) from None
+        except BadAlert as error:
+            body_of_error = ErrorBody.model_validate(
+                {
+                    "error": {
+                        "code": "not_an_alert",
+                        "message": error.message,
+                        "field": error.field,
+                        "hint": "the payload is kept and listed as invalid",
+                    }
+                }
+            )
+            return JSONResponse(
+                {**body_of_error.model_dump(), "raw_digest": error.raw_digest}, status_code=422
+            )
+        services.nudge_alerts()
+        return accepted
+
+    return router
