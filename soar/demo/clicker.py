@@ -34,7 +34,7 @@ class Clicker:
             for person in APPROVERS[: approval.needed]:
                 if len(voted) >= approval.needed or (approval.id, person) in self._clicked:
                     continue
-                for channel, ts in self._cards(approval.id):
+                for channel, ts in list(self._cards(approval.id)):
                     status = await self._workspace.click(
                         user=person, channel=channel, ts=ts, action_id=APPROVE, value=approval.id
                     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -145,8 +144,9 @@ async def _examine(world: DemoWorld, outcome: Outcome, out: Path) -> None:
         outcome.failures.append(str(error))
     folder = out / incident.id
     folder.mkdir(parents=True, exist_ok=True)
-    for form, path in incident.report_paths.items():
-        outcome.reports[form] = Path(shutil.copy(path, folder / Path(path).name))
+    for form, digest in incident.reports.items():
+        path = outcome.reports[form] = folder / f"report.{form}"
+        path.write_bytes(await world.stack.parts.vault.get(digest))
     missing = {"json", "html", "md"} - outcome.reports.keys()
     if missing:
         outcome.failures.append(f"reports are missing: {', '.join(sorted(missing))}")

@@ -53,11 +53,12 @@ responders:
     roles: [developer]
     identities: [maya.okafor]
 autonomy:
-  - match:
-      action: [aws.ec2.protect_evidence, aws.ec2.snapshot_volumes]
+  - match: {action: [aws.ec2.protect_evidence, aws.ec2.snapshot_volumes]}
     decide: automatic
-    why: evidence is kept at once; it takes nothing away
-  - match: {risk: [reversible, disruptive]}
+    why: evidence is kept at once; it takes nothing away from anybody
+  - match:
+      risk: [reversible, disruptive]
+      action: [aws.iam.*, aws.s3.*, aws.elb.*, aws.autoscaling.*, aws.ec2.isolate_instance, incident.undo]
     decide: ask
     approvers: 1
     roles: [responder]

@@ -204,7 +204,9 @@ def _write(ctx: ActionContext, instance_id: str, now: Protection, wanted: Protec
                 written.append(f"{device} deleted on termination: {deleted}")
         if now.shutdown_behavior != wanted.shutdown_behavior:
             ec2.modify_instance_attribute(
-                InstanceId=instance_id, InstanceInitiatedShutdownBehavior={"Value": wanted.shutdown_behavior}
+                InstanceId=instance_id,
+                Attribute="instanceInitiatedShutdownBehavior",
+                Value=wanted.shutdown_behavior,
             )
             written.append("shutdown behaviour")
     return written

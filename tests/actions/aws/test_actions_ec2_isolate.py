@@ -184,7 +184,9 @@ async def test_half_an_isolation_is_undone(actions: Any, host: Host) -> None:
     actions.wire.crash_after = None
     assert point > 20
     assert (await actions.undo(plan)).restored
-    assert host.everything() == before, "what half-made groups and notes were left is gone after the next whole run"
+    assert host.everything() == before, (
+        "what half-made groups and notes were left is gone after the next whole run"
+    )
 
 
 async def test_undoing_goes_on_after_a_crash(actions: Any, host: Host) -> None:

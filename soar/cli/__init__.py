@@ -1,0 +1,1 @@
+"""`soar …`: the command line."""
