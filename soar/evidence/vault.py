@@ -101,6 +101,7 @@ class LocalVault:
         if path.exists():
             # Kept already; should that copy be damaged, this is the moment to know it.
             _checked(ref.digest, path.read_bytes(), str(path))
+            _sync_folder(path.parent)  # whoever put it there may not have come so far
             return ref
         for folder in (path.parent.parent, path.parent):
             folder.mkdir(exist_ok=True, mode=0o700)
@@ -211,7 +212,7 @@ class S3Vault:
         key = self._key(digest)
         try:
             data: bytes = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        except self._s3.exceptions.NoSuchKey:
+        except self._s3.exceptions.NoSuchKey:  # S3 says so only to those who have s3:ListBucket
             raise VaultMissing(f"the vault s3://{self._bucket} has nothing under {digest}") from None
         return _checked(digest, data, f"s3://{self._bucket}/{key}")
 

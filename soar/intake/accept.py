@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import uuid
 from typing import Any
 
@@ -40,17 +41,25 @@ def read_alerts(source: Source, body: bytes) -> list[Alert]:
         BadAlert: It is not JSON, or not an alert of this source.
     """
     try:
-        payload = _well_formed(json.loads(body))
+        payload = _well_formed(json.loads(body, parse_constant=_refuse_constant))
     except (ValueError, RecursionError) as error:
         raise BadAlert("$", f"is not JSON: {error}") from None
     return source.normalise(payload)
 
 
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are Python's, not JSON's (RFC 8259, section 6), and no database keeps them."""
+    raise ValueError(f"{name} is no JSON value")
+
+
 def _well_formed(value: Any) -> Any:
-    """Replace what JSON can escape and UTF-8 cannot hold: halves of surrogate pairs."""
+    """Replace what JSON can write and others cannot keep: halves of surrogate pairs, and NUL."""
     match value:
         case str():
-            return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+            text = value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+            return text.replace("\x00", "\ufffd")
+        case float() if not math.isfinite(value):
+            raise ValueError("a number is out of range")
         case list():
             return [_well_formed(item) for item in value]
         case dict():
@@ -71,6 +80,8 @@ async def accept(
         BadAlert: It is not an alert of its source; the bytes are kept, and it is listed as invalid.
         StoreUnavailable: Nothing was acknowledged; the sender has to try again.
     """
+    if len(request.body) > MAX_BODY:
+        raise BadAlert("$", f"the delivery has more than {MAX_BODY} bytes")
     source.verify(request, secrets)
     raw = await vault.put(request.body)
     try:

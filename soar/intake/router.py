@@ -12,6 +12,8 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pydantic import ValidationError
+
 from soar.model.alert import Alert
 from soar.model.terms import AlertState
 from soar.playbook.expressions import ExpressionError
@@ -55,6 +57,21 @@ class _Group:
     may_open: bool = False
 
 
+@dataclass
+class _Fate:
+    """What became of one alert.
+
+    Args:
+        answered: The playbooks that answer it.
+        workflows: Playbook → the workflow that took it.
+        error: Why it has to be tried again.
+    """
+
+    answered: list[str] = field(default_factory=list)
+    workflows: dict[str, str] = field(default_factory=dict)
+    error: str = ""
+
+
 class Router:
     """Works through the inbox; any number of processes may run one.
 
@@ -73,13 +90,16 @@ class Router:
         self._nudged.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Route alerts until `stop` is set."""
+        """Route alerts until `stop` is set. Nothing but that ends it."""
         while not stop.is_set():
             self._nudged.clear()
             try:
                 routed = await self.run_once()
             except StoreUnavailable as error:
                 _log.warning("router.store_unavailable", extra={"error": str(error)})
+                routed = 0
+            except Exception:  # noqa: BLE001 - one bad row or one bad day must not end routing
+                _log.exception("router.failed")
                 routed = 0
             if not routed:
                 await first_of(self._nudged.wait(), stop.wait(), timeout=IDLE_SECONDS)
@@ -91,50 +111,43 @@ class Router:
             How many alerts that were.
         """
         items = await self._store.claim("alert", limit=BATCH, lease=LEASE_SECONDS)
+        fates = {item.id: _Fate() for item in items}
         groups: dict[tuple[str, str], _Group] = {}
-        answered: dict[int, list[str]] = {item.id: [] for item in items}
-        failed: dict[int, str] = {}
         for item in items:
-            alert = Alert.model_validate(item.body)
             try:
-                await self._place(item, alert, groups)
-            except ExpressionError as error:
-                failed[item.id] = f"its correlation key cannot be made: {error}"
+                await self._place(item, Alert.model_validate(item.body), groups)
+            except (ValidationError, ExpressionError) as error:
+                fates[item.id].error = f"it cannot be routed: {error}"
         for group in groups.values():
-            try:
-                workflow = await self._deliver(group.loaded, group.key, group.alerts, group.may_open)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the alerts stay in the inbox
-                _log.warning(
-                    "router.delivery_failed",
-                    extra={
-                        "playbook": group.loaded.playbook.name,
-                        "alerts": len(group.items),
-                        "error": str(error),
-                    },
-                )
-                failed |= {item.id: str(error) for item in group.items}
-                continue
-            name = group.loaded.playbook.name
-            for item in group.items:
-                answered[item.id].append(name)
-                if workflow is None:
-                    await self._store.set_alert(
-                        item.key,
-                        "unmatched",
-                        playbook=name,
-                        reason="it updates or resolves an alert that has no open incident",
-                    )
-                else:
-                    await self._store.set_alert(item.key, "routed", playbook=name, workflow_id=workflow)
+            await self._deliver_group(group, fates)
         for item in items:
-            await self._settle(item, answered[item.id], failed.get(item.id))
+            await self._settle(item, fates[item.id])
         return len(items)
+
+    async def _deliver_group(self, group: _Group, fates: dict[int, _Fate]) -> None:
+        name = group.loaded.playbook.name
+        try:
+            workflow = await self._deliver(group.loaded, group.key, group.alerts, group.may_open)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the alerts stay in the inbox
+            _log.warning(
+                "router.delivery_failed",
+                extra={"playbook": name, "alerts": len(group.items), "error": str(error)},
+            )
+            for item in group.items:
+                fates[item.id].error = str(error)
+            return
+        for item in group.items:
+            fate = fates[item.id]
+            fate.answered.append(name)
+            if workflow is not None:
+                fate.workflows[name] = workflow
 
     async def _place(self, item: InboxItem, alert: Alert, groups: dict[tuple[str, str], _Group]) -> None:
         """Put an alert into the groups of the playbooks that answer it."""
+        # An update opens an incident if what it updates never reached one: we never saw it, or it still waits here.
         may_open = alert.state is AlertState.NEW or (
             alert.state is AlertState.UPDATED
-            and not await self._store.knows_source_uid(alert.source, alert.uid, other_than=item.key)
+            and not await self._store.was_routed(alert.source, alert.uid, other_than=item.key)
         )
         for loaded in self._library.find(alert):
             key = correlation_key(loaded.playbook, alert)
@@ -143,14 +156,24 @@ class Router:
             group.alerts.append(alert)
             group.may_open |= may_open
 
-    async def _settle(self, item: InboxItem, answered: list[str], error: str | None) -> None:
-        if error is not None:
-            await self._store.retry(item.id, error, min(2.0 ** (item.attempts - 1), MAX_DELAY_SECONDS))
+    async def _settle(self, item: InboxItem, fate: _Fate) -> None:
+        if fate.error:
+            delay = min(2.0 ** min(item.attempts - 1, 10), MAX_DELAY_SECONDS)
+            await self._store.retry(item.id, fate.error, delay)
             return
-        if not answered:
-            await self._store.set_alert(item.key, "unmatched", reason="no playbook answers it")
-            _log.info("alert.unmatched", extra={"alert": item.key})
-        await self._store.done(item.id, ", ".join(answered) or "unmatched")
+        if fate.workflows:
+            playbook, workflow = next(iter(fate.workflows.items()))
+            await self._store.set_alert(
+                item.key, "routed", playbook=", ".join(fate.workflows), workflow_id=workflow
+            )
+            await self._store.done(item.id, f"routed: {playbook}")
+            return
+        reason = "no playbook answers it"
+        if fate.answered:
+            reason = "it updates or resolves an alert that has no open incident"
+        await self._store.set_alert(item.key, "unmatched", playbook=", ".join(fate.answered), reason=reason)
+        await self._store.done(item.id, f"unmatched: {reason}")
+        _log.info("alert.unmatched", extra={"alert": item.key, "reason": reason})
 
 
 async def first_of(*waits: Coroutine[object, object, object], timeout: float) -> None:

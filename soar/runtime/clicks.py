@@ -48,6 +48,9 @@ class ClickLoop:
             except StoreUnavailable as error:
                 _log.warning("clicks.store_unavailable", extra={"error": str(error)})
                 handled = 0
+            except Exception:  # noqa: BLE001 - whatever it is, the clicks stay in the inbox and come due again
+                _log.exception("clicks.failed")
+                handled = 0
             if not handled:
                 await first_of(self._nudged.wait(), stop.wait(), timeout=IDLE_SECONDS)
 
@@ -68,7 +71,7 @@ class ClickLoop:
             _log.error("clicks.unreadable", extra={"item": item.id, "error": str(error)})
             await self._store.done(item.id, "unreadable")
         except (EngineUnavailable, ChatError) as error:
-            delay = min(2.0**item.attempts, MAX_DELAY_SECONDS)
+            delay = min(2.0 ** min(item.attempts, 10), MAX_DELAY_SECONDS)
             if isinstance(error, SlackThrottled):
                 delay = max(delay, error.retry_after)
             _log.warning("clicks.retried", extra={"item": item.id, "delay": delay, "error": str(error)})

@@ -42,6 +42,8 @@ def verify_shared_secret(request: SourceRequest, secrets: tuple[str, ...], *, se
     Raises:
         Unauthenticated: It knows none, or none is set.
     """
+    secrets = tuple(secret for secret in secrets if secret)  # an empty one would let everybody sign
+    secrets = tuple(secret for secret in secrets if secret)
     if not secrets:
         raise Unauthenticated(f"no secret is set for this source; set {setting}")
     headers = request.headers
@@ -73,11 +75,15 @@ def _verify_signature(request: SourceRequest, secrets: tuple[str, ...]) -> None:
 
 
 def _mac(secret: str, timestamp: str, body: bytes) -> str:
-    return hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return hmac.new(_bytes(secret), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
 def _equals_one(given: str, wanted: Iterable[str]) -> bool:
     """Compare with every one, in a time that does not tell which was nearest."""
-    data = given.encode("utf-8", "surrogatepass")
-    equal = [hmac.compare_digest(data, w.encode("utf-8", "surrogatepass")) for w in wanted]
+    equal = [hmac.compare_digest(_bytes(given), _bytes(secret)) for secret in wanted]
     return any(equal)
+
+
+def _bytes(text: str) -> bytes:
+    """A variable of the environment that is not UTF-8 reaches us with half surrogates in it."""
+    return text.encode("utf-8", "surrogatepass")

@@ -29,6 +29,7 @@ class BadAlert(Exception):
     """
 
     def __init__(self, field: str, message: str) -> None:
+        field, message = field[:200], message[:500]  # both may hold names that the sender chose
         super().__init__(f"{field}: {message}")
         self.field, self.message = field, message
         self.raw_digest = ""
@@ -39,13 +40,18 @@ class SourceRequest:
     """A delivery as it came in.
 
     Args:
-        headers: Names in lower case.
+        headers: Names in lower case, whatever they came in: see `of`.
         received_at: By our clock, with its time zone.
     """
 
     headers: Mapping[str, str]
     body: bytes
     received_at: datetime
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str], body: bytes, received_at: datetime) -> SourceRequest:
+        """A request whose headers are named in any letter case."""
+        return cls({name.lower(): value for name, value in headers.items()}, body, received_at)
 
 
 class Source(ABC):

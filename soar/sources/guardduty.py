@@ -25,7 +25,7 @@ Format: https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings_event
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Iterator
 from typing import ClassVar
 from urllib.parse import quote
@@ -41,6 +41,12 @@ from soar.sources.payload import Node
 
 __all__ = ["TECHNIQUES", "GuardDuty"]
 
+_CONSOLES = {
+    "aws": "{region}.console.aws.amazon.com",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+    "aws-cn": "console.amazonaws.cn",
+}
+_REGION = re.compile(r"[a-z0-9-]{1,32}")
 _BANDS = ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM), (1.0, Severity.LOW))
 _CLOUD_ACCOUNTS = Technique(uid="T1078.004", name="Valid Accounts: Cloud Accounts", tactic="initial-access")
 
@@ -116,7 +122,7 @@ class GuardDuty(Source):
 
 def _alert(finding: Node) -> Alert:
     service = finding.node("service")
-    count = service.number("count") or 1
+    count = int(service.number("count") or 1)
     created = finding.time("createdAt") or finding.time("updatedAt")
     if created is None:
         raise BadAlert(finding.at("createdAt"), "is missing")
@@ -131,7 +137,7 @@ def _alert(finding: Node) -> Alert:
     return Alert(
         source=GuardDuty.name,
         uid=uid,
-        revision=f"{finding.text('updatedAt', limit=64)}#{count:.0f}",
+        revision=f"{finding.text('updatedAt', limit=64)}#{count}",
         state=state,
         title=finding.text("title") or rule,
         description=finding.text("description", limit=8192),
@@ -148,7 +154,7 @@ def _alert(finding: Node) -> Alert:
         actor=actor,
         observables=tuple(_observables(service.node("action"), actor, resources)),
         techniques=tuple(technique for prefix, technique in TECHNIQUES if rule.startswith(prefix))[:1],
-        links=_links(region, uid),
+        links=_links(finding.text("partition") or "aws", region, uid),
         attributes=_attributes(service, count),
     )
 
@@ -157,7 +163,7 @@ def _severity(finding: Node) -> Severity:
     value = finding.number("severity")
     if value is None:
         raise BadAlert(finding.at("severity"), "is missing")
-    if not math.isfinite(value) or value < 0:
+    if value < 0:
         raise BadAlert(finding.at("severity"), "is not a severity")
     return next((severity for bound, severity in _BANDS if value >= bound), Severity.INFORMATIONAL)
 
@@ -237,12 +243,9 @@ def _observables(
         "kubernetesApiCallAction",
         "rdsLoginAttemptAction",
     ):
-        remote = action.node(name).node("remoteIpDetails")
-        found += [
-            (ObservableType.IP, remote.text(field, limit=64)) for field in ("ipAddressV4", "ipAddressV6")
-        ]
+        found += _addresses(action.node(name))
     for probe in action.node("portProbeAction").nodes("portProbeDetails"):
-        found.append((ObservableType.IP, probe.node("remoteIpDetails").text("ipAddressV4", limit=64)))
+        found += _addresses(probe)
     found.append((ObservableType.DOMAIN, action.node("dnsRequestAction").text("domain", limit=253)))
     found.append(
         (
@@ -255,24 +258,30 @@ def _observables(
             yield Observable(type=kind, value=value)
 
 
-def _links(region: str, uid: str) -> tuple[str, ...]:
-    if not region:
+def _addresses(of: Node) -> list[tuple[ObservableType, str]]:
+    remote = of.node("remoteIpDetails")
+    return [(ObservableType.IP, remote.text(name, limit=64)) for name in ("ipAddressV4", "ipAddressV6")]
+
+
+def _links(partition: str, region: str, uid: str) -> tuple[str, ...]:
+    """The finding in its partition's console; none where the host's name cannot be told for sure."""
+    host = _CONSOLES.get(partition)
+    if host is None or not _REGION.fullmatch(region):
         return ()
-    place = quote(region, safe="")
     return (
-        f"https://{place}.console.aws.amazon.com/guardduty/home?region={place}"
+        f"https://{host.format(region=region)}/guardduty/home?region={region}"
         f"#/findings?search=id%3D{quote(uid, safe='')}",
     )
 
 
-def _attributes(service: Node, count: float) -> JsonObject:
+def _attributes(service: Node, count: int) -> JsonObject:
     lists: list[JsonValue] = []
     name = service.node("additionalInfo").text("threatListName", limit=256)
     if name:
         lists.append(name)
     return {
         "action": service.node("action").value,
-        "count": int(count),
+        "count": count,
         "resource_role": service.text("resourceRole", limit=32),
         "detector_id": service.text("detectorId", limit=128),
         "threat_lists": lists,

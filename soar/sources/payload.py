@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -80,13 +81,19 @@ class Node:
         return found
 
     def number(self, name: str) -> float | None:
-        """A field's number; None if it is missing."""
+        """A field's number, neither infinite nor NaN; None if it is missing."""
         found = self.get(name)
         if found is None:
             return None
         if isinstance(found, bool) or not isinstance(found, int | float):
             raise BadAlert(self.at(name), f"a number is needed here, not {_kind(found)}")
-        return float(found)
+        try:
+            number = float(found)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise BadAlert(self.at(name), "is out of range")
+        return number
 
     def time(self, name: str) -> datetime | None:
         """A field's time in ISO 8601; None if it is missing. Without a zone it is UTC, as AWS writes it."""

@@ -65,12 +65,17 @@ class Alerts:
                 .values(status=status, playbook=playbook, workflow_id=workflow_id, reason=reason)
             )
 
-    async def knows_source_uid(self, source: str, uid: str, *, other_than: str) -> bool:
-        """Whether a source told of this detection before, in another delivery than the one with this id."""
+    async def was_routed(self, source: str, uid: str, *, other_than: str) -> bool:
+        """Whether an earlier delivery of this detection has reached an incident."""
         table = tables.alerts
         query = (
             select(table.c.id)
-            .where(table.c.source == source, table.c.uid == uid, table.c.id != other_than)
+            .where(
+                table.c.source == source,
+                table.c.uid == uid,
+                table.c.id != other_than,
+                table.c.status == "routed",
+            )
             .limit(1)
         )
         async with self._database.reading() as connection:

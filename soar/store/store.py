@@ -131,9 +131,9 @@ class Store:
         """See `Alerts.set`."""
         await self._alerts.set(alert_id, status, playbook=playbook, workflow_id=workflow_id, reason=reason)
 
-    async def knows_source_uid(self, source: str, uid: str, *, other_than: str) -> bool:
-        """See `Alerts.knows_source_uid`."""
-        return await self._alerts.knows_source_uid(source, uid, other_than=other_than)
+    async def was_routed(self, source: str, uid: str, *, other_than: str) -> bool:
+        """See `Alerts.was_routed`."""
+        return await self._alerts.was_routed(source, uid, other_than=other_than)
 
     async def alerts(
         self, *, status: str = "", incident_id: str = "", limit: int = 50, before: str = ""

@@ -1,7 +1,6 @@
 """The REST API, under `/api/v1`. The command line is one of its clients."""
 
-from __future__ import annotations
-
+# Annotations are evaluated here, not postponed: FastAPI reads them, and some name things local to `api`.
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response

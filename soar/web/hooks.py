@@ -38,11 +38,7 @@ def hooks(services: Services) -> APIRouter:
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(services.sources))}"
             raise ApiError(404, "unknown_source", "there is no such source", hint=hint)
         body = await limited_body(request, MAX_BODY)
-        delivery = SourceRequest(
-            headers={key.lower(): value for key, value in request.headers.items()},
-            body=body,
-            received_at=datetime.now(UTC),
-        )
+        delivery = SourceRequest.of(request.headers, body, datetime.now(UTC))
         try:
             accepted = await accept(known, delivery, services.secrets(source), services.store, services.vault)
         except Unauthenticated as error:

@@ -210,8 +210,8 @@ async def test_an_alert_and_its_inbox_item_are_one(store: Store) -> None:
     await store.project(with_approval())
     [listed] = await store.alerts(incident_id="INC-1")
     assert (listed.status, listed.workflow_id, listed.incident_id) == ("routed", "w", "INC-1")
-    assert await store.knows_source_uid("test", one.uid, other_than="another")
-    assert not await store.knows_source_uid("test", one.uid, other_than=one.key)
+    assert await store.was_routed("test", one.uid, other_than="another")
+    assert not await store.was_routed("test", one.uid, other_than=one.key)
 
 
 async def test_alerts_that_cannot_be_read_are_listed(store: Store) -> None:
