@@ -259,10 +259,12 @@ def _out_of_service(account: AccountClients, facts: dict[str, str]) -> Check:
         if t["TargetHealth"]["State"] not in ("draining", "unused")
     ]
     listed = facts["instance_id"] in targets
+    others = set(targets) - {facts["instance_id"]}
+    where = f"{state} in its group, {'still' if listed else 'not'} in its target group"
     return Check(
         name=f"{facts['instance_id']} serves nobody any more",
         ok=state != "InService" and not listed,
-        seen=f"{state} in its group, {'still' if listed else 'not'} in its target group, {len(set(targets) - {facts['instance_id']})} others serve",
+        seen=f"{where}, {len(others)} others serve",
     )
 
 

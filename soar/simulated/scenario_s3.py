@@ -86,12 +86,6 @@ class PublicBucket(Scenario):
     def finding(self, attack: Attack) -> JsonObject:
         """`Policy:S3/BucketAnonymousAccessGranted`."""
         facts = attack.facts
-        off: JsonObject = {
-            "ignorePublicAcls": False,
-            "restrictPublicBuckets": False,
-            "blockPublicAcls": False,
-            "blockPublicPolicy": False,
-        }
         return guardduty_envelope(
             attack,
             rule="Policy:S3/BucketAnonymousAccessGranted",
@@ -109,34 +103,7 @@ class PublicBucket(Scenario):
                     "userType": "IAMUser",
                     "userName": facts["user_name"],
                 },
-                "s3BucketDetails": [
-                    {
-                        "arn": f"arn:aws:s3:::{facts['bucket']}",
-                        "name": facts["bucket"],
-                        "type": "Destination",
-                        "createdAt": iso(attack.time - timedelta(days=400)),
-                        "owner": {"id": "75aa57f09aa0c8caeab4f8c24e99d10f8e7faeebf76c078efc7c6caea54ba06a"},
-                        "tags": [{"key": "data", "value": "customer"}, {"key": "team", "value": "edi"}],
-                        "defaultServerSideEncryption": {"encryptionType": "NONE", "kmsMasterKeyArn": None},
-                        "publicAccess": {
-                            "permissionConfiguration": {
-                                "bucketLevelPermissions": {
-                                    "accessControlList": {
-                                        "allowsPublicReadAccess": False,
-                                        "allowsPublicWriteAccess": False,
-                                    },
-                                    "bucketPolicy": {
-                                        "allowsPublicReadAccess": True,
-                                        "allowsPublicWriteAccess": False,
-                                    },
-                                    "blockPublicAccess": off,
-                                },
-                                "accountLevelPermissions": {"blockPublicAccess": off},
-                            },
-                            "effectivePermission": "PUBLIC",
-                        },
-                    }
-                ],
+                "s3BucketDetails": [_bucket_details(attack)],
             },
             action={
                 "actionType": "AWS_API_CALL",
@@ -192,6 +159,36 @@ class PublicBucket(Scenario):
             ),
             Check(name="no object is lost", ok=count == 12, seen=f"{count} objects"),
         ]
+
+
+def _bucket_details(attack: Attack) -> JsonObject:
+    bucket = attack.facts["bucket"]
+    off: JsonObject = {
+        "ignorePublicAcls": False,
+        "restrictPublicBuckets": False,
+        "blockPublicAcls": False,
+        "blockPublicPolicy": False,
+    }
+    return {
+        "arn": f"arn:aws:s3:::{bucket}",
+        "name": bucket,
+        "type": "Destination",
+        "createdAt": iso(attack.time - timedelta(days=400)),
+        "owner": {"id": "75aa57f09aa0c8caeab4f8c24e99d10f8e7faeebf76c078efc7c6caea54ba06a"},
+        "tags": [{"key": "data", "value": "customer"}, {"key": "team", "value": "edi"}],
+        "defaultServerSideEncryption": {"encryptionType": "NONE", "kmsMasterKeyArn": None},
+        "publicAccess": {
+            "permissionConfiguration": {
+                "bucketLevelPermissions": {
+                    "accessControlList": {"allowsPublicReadAccess": False, "allowsPublicWriteAccess": False},
+                    "bucketPolicy": {"allowsPublicReadAccess": True, "allowsPublicWriteAccess": False},
+                    "blockPublicAccess": off,
+                },
+                "accountLevelPermissions": {"blockPublicAccess": off},
+            },
+            "effectivePermission": "PUBLIC",
+        },
+    }
 
 
 def _policy(bucket: str, account: str) -> JsonObject:

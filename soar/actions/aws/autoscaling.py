@@ -235,7 +235,7 @@ class EnterStandby(Action[StandbyParams, Standby]):
           name: Take the instance out of its group
           do: aws.autoscaling.enter_standby
           with:
-            instance_id: "{{ alert.resources[0].name }}"
+            instance_id: '{{ (alert | resource("aws.ec2.instance")).name }}'
             replace: false
     """
 

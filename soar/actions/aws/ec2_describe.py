@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from pydantic_core import to_jsonable_python
@@ -17,9 +18,10 @@ from soar.actions.aws.ec2_instance import (
     describe_attribute,
     find_instance,
     interfaces_of,
+    volumes_of,
 )
 from soar.actions.aws.ec2_profile import roles_of_profile
-from soar.actions.aws.elb import Registration, classic_balancers, registrations
+from soar.actions.aws.elb import Registration, TargetGroupUse, classic_balancers, registrations
 from soar.actions.contract import ActionContext, action
 from soar.actions.errors import ActionError
 from soar.model.base import Fact, canonical_json
@@ -131,66 +133,91 @@ def describe_instance(ctx: ActionContext, params: InstanceParams) -> InstanceFac
           name: Look at the instance
           do: aws.ec2.describe_instance
           with:
-            instance_id: "{{ alert.resources[0].name }}"
+            instance_id: '{{ (alert | resource("aws.ec2.instance")).name }}'
     """
     instance = find_instance(ctx, params.instance_id)
-    not_read: list[str] = []
-    interfaces = interfaces_of(ctx, instance)
-    group_ids = sorted({g["GroupId"] for i in interfaces for g in i["Groups"]})
-    rules = _try(not_read, "security group rules", lambda: rules_of(ctx, group_ids)) or {}
-    groups = _try(not_read, "security groups", lambda: _groups(ctx, group_ids)) or []
-    volumes = _try(not_read, "volumes", lambda: _volumes(ctx, instance)) or []
-    user_data = _try(not_read, "user data", lambda: _user_data(ctx, instance)) or ""
-    protected = _try(
-        not_read,
-        "termination protection",
-        lambda: describe_attribute(ctx, instance.id, "disableApiTermination"),
-    )
-    profile = instance.profile_arn
-    roles = (_try(not_read, "role", lambda: roles_of_profile(ctx, profile)) if profile else ()) or ()
-    group, lifecycle = _try(not_read, "auto-scaling group", lambda: membership(ctx, instance.id)) or ("", "")
-    uses = _try(not_read, "target groups", lambda: registrations(ctx, instance)) or []
-    classic = _try(not_read, "load balancers", lambda: classic_balancers(ctx, instance.id)) or ()
-    console = _try(not_read, "console output", lambda: _console(ctx, instance)) or ""
+    around = _read_around(ctx, instance)
+    document = asdict(around) | {
+        "instance": instance.raw,
+        "target_groups": [u.registration.model_dump(mode="json") for u in around.target_groups],
+    }
+    del document["console"]
     ctx.keep_evidence(
         f"{instance.id}.json",
-        canonical_json(
-            to_jsonable_python(
-                {
-                    "instance": instance.raw,
-                    "network_interfaces": interfaces,
-                    "security_groups": groups,
-                    "security_group_rules": rules,
-                    "volumes": volumes,
-                    "user_data": user_data,
-                    "roles": list(roles),
-                    "auto_scaling_group": group,
-                    "lifecycle": lifecycle,
-                    "target_groups": [u.registration.model_dump(mode="json") for u in uses],
-                    "classic_load_balancers": list(classic),
-                    "not_read": not_read,
-                }
-            )
-        ).encode(),
+        canonical_json(to_jsonable_python(document)).encode(),
         media_type="application/json",
         source="ec2:DescribeInstances",
     )
-    if console:
+    if around.console:
         ctx.keep_evidence(
             f"{instance.id}-console.txt",
-            console.encode(),
+            around.console.encode(),
             media_type="text/plain; charset=utf-8",
             source="ec2:GetConsoleOutput",
         )
+    return _facts(instance, around)
+
+
+@dataclass(frozen=True)
+class _Around:
+    """What belongs to an instance, as the services gave it."""
+
+    network_interfaces: list[dict[str, Any]]
+    security_groups: list[dict[str, Any]]
+    security_group_rules: dict[str, list[dict[str, Any]]]
+    volumes: list[dict[str, Any]]
+    user_data: str
+    termination_protected: bool
+    roles: tuple[str, ...]
+    auto_scaling_group: str
+    lifecycle: str
+    target_groups: list[TargetGroupUse]
+    classic_load_balancers: tuple[str, ...]
+    console: str
+    not_read: list[str]
+
+
+def _read_around(ctx: ActionContext, instance: Instance) -> _Around:
+    not_read: list[str] = []
+
+    def attempt(what: str, read: Callable[[], T]) -> T | None:
+        return _try(not_read, what, read)
+
+    interfaces = interfaces_of(ctx, instance)
+    group_ids = sorted({g["GroupId"] for i in interfaces for g in i["Groups"]})
+    profile = instance.profile_arn
+    group, lifecycle = attempt("auto-scaling group", lambda: membership(ctx, instance.id)) or ("", "")
+    return _Around(
+        network_interfaces=interfaces,
+        security_groups=attempt("security groups", lambda: _groups(ctx, group_ids)) or [],
+        security_group_rules=attempt("security group rules", lambda: rules_of(ctx, group_ids)) or {},
+        volumes=attempt("volumes", lambda: _volumes(ctx, instance)) or [],
+        user_data=attempt("user data", lambda: _user_data(ctx, instance)) or "",
+        termination_protected=bool(
+            attempt(
+                "termination protection",
+                lambda: describe_attribute(ctx, instance.id, "disableApiTermination"),
+            )
+        ),
+        roles=(attempt("role", lambda: roles_of_profile(ctx, profile)) if profile else ()) or (),
+        auto_scaling_group=group,
+        lifecycle=lifecycle,
+        target_groups=attempt("target groups", lambda: registrations(ctx, instance)) or [],
+        classic_load_balancers=attempt("load balancers", lambda: classic_balancers(ctx, instance.id)) or (),
+        console=attempt("console output", lambda: _console(ctx, instance)) or "",
+        not_read=not_read,
+    )
+
+
+def _facts(instance: Instance, around: _Around) -> InstanceFacts:
     raw, options = instance.raw, instance.raw.get("MetadataOptions") or {}
-    deleted = {
-        m["Ebs"]["VolumeId"]: bool(m["Ebs"].get("DeleteOnTermination"))
-        for m in raw.get("BlockDeviceMappings", [])
-        if m.get("Ebs")
-    }
-    role = roles[0] if roles else ""
+    role = around.roles[0] if around.roles else ""
+    role_name = role.rpartition("/")[2]
+    interfaces = tuple(_interface(i) for i in around.network_interfaces)
     return InstanceFacts(
-        summary=_summary(instance, len(interfaces), role.rpartition("/")[2], group, len(uses)),
+        summary=_summary(
+            instance, len(interfaces), role_name, around.auto_scaling_group, len(around.target_groups)
+        ),
         instance_id=instance.id,
         arn=instance.target.uid,
         state=instance.state,
@@ -203,21 +230,21 @@ def describe_instance(ctx: ActionContext, params: InstanceParams) -> InstanceFac
         private_ip=str(raw.get("PrivateIpAddress", "")),
         public_ip=str(raw.get("PublicIpAddress", "")),
         tags=instance.tags,
-        instance_profile_arn=profile,
-        role_name=role.rpartition("/")[2],
+        instance_profile_arn=instance.profile_arn,
+        role_name=role_name,
         role_arn=role,
         imds_v1=options.get("HttpEndpoint") != "disabled" and options.get("HttpTokens") != "required",
-        interfaces=tuple(_interface(i) for i in interfaces),
-        security_groups=tuple(group_ids),
-        open_to_the_world=_open_rules(rules),
-        volumes=tuple(_volume(v, deleted) for v in volumes),
-        termination_protected=bool(protected),
-        user_data=bool(user_data),
-        auto_scaling_group=group,
-        lifecycle=lifecycle,
-        target_groups=tuple(u.registration for u in uses),
-        classic_load_balancers=classic,
-        not_read=tuple(not_read),
+        interfaces=interfaces,
+        security_groups=tuple(sorted({g for i in interfaces for g in i.security_groups})),
+        open_to_the_world=_open_rules(around.security_group_rules),
+        volumes=_volume_facts(instance, around.volumes),
+        termination_protected=around.termination_protected,
+        user_data=bool(around.user_data),
+        auto_scaling_group=around.auto_scaling_group,
+        lifecycle=around.lifecycle,
+        target_groups=tuple(u.registration for u in around.target_groups),
+        classic_load_balancers=around.classic_load_balancers,
+        not_read=tuple(around.not_read),
     )
 
 
@@ -269,14 +296,19 @@ def _interface(raw: dict[str, Any]) -> InterfaceFacts:
     )
 
 
-def _volume(raw: dict[str, Any], deleted: dict[str, bool]) -> VolumeFacts:
-    return VolumeFacts(
-        volume_id=raw["VolumeId"],
-        device=next((a["Device"] for a in raw.get("Attachments", [])), ""),
-        size_gib=int(raw["Size"]),
-        encrypted=bool(raw.get("Encrypted")),
-        deleted_on_termination=deleted.get(raw["VolumeId"], False),
-    )
+def _volume_facts(instance: Instance, volumes: list[dict[str, Any]]) -> tuple[VolumeFacts, ...]:
+    deleted = {m["Ebs"]["VolumeId"]: bool(m["Ebs"].get("DeleteOnTermination")) for m in volumes_of(instance)}
+    found = [
+        VolumeFacts(
+            volume_id=raw["VolumeId"],
+            device=next((a["Device"] for a in raw.get("Attachments", [])), ""),
+            size_gib=int(raw["Size"]),
+            encrypted=bool(raw.get("Encrypted")),
+            deleted_on_termination=deleted.get(raw["VolumeId"], False),
+        )
+        for raw in volumes
+    ]
+    return tuple(sorted(found, key=lambda v: v.device))
 
 
 def _open_rules(rules: dict[str, list[dict[str, Any]]]) -> tuple[str, ...]:

@@ -106,8 +106,8 @@ def find_instance(ctx: ActionContext, instance_id: str, *, terminated_too: bool 
     Raises:
         TargetGone: It does not exist (any more) in this account and region.
     """
-    ec2 = client(ctx, "ec2")
     with aws_errors("ec2:DescribeInstances"):
+        ec2 = client(ctx, "ec2")
         reservations = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
     for reservation in reservations:
         for raw in reservation["Instances"]:

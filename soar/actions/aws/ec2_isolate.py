@@ -159,7 +159,7 @@ class IsolateInstance(Action[IsolateParams, NetworkBefore]):
           name: Cut the instance off the network
           do: aws.ec2.isolate_instance
           with:
-            instance_id: "{{ alert.resources[0].name }}"
+            instance_id: '{{ (alert | resource("aws.ec2.instance")).name }}'
           approval:
             role: responder
             approvers: 1

@@ -87,7 +87,7 @@ class StopInstance(Action[InstanceParams, PowerBefore]):
           name: Stop the instance
           do: aws.ec2.stop_instance
           with:
-            instance_id: "{{ alert.resources[0].name }}"
+            instance_id: '{{ (alert | resource("aws.ec2.instance")).name }}'
     """
 
     def plan(self, ctx: ActionContext, params: InstanceParams) -> Draft[PowerBefore]:
@@ -199,7 +199,7 @@ class TerminateInstance(Action[InstanceParams, TerminationBefore]):
           name: Remove the compromised instance
           do: aws.ec2.terminate_instance
           with:
-            instance_id: "{{ alert.resources[0].name }}"
+            instance_id: '{{ (alert | resource("aws.ec2.instance")).name }}'
           approval:
             role: responder
             approvers: 2

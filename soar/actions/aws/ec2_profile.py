@@ -75,7 +75,7 @@ class DetachInstanceProfile(Action[InstanceParams, ProfileBefore]):
           name: Take the role away from the instance
           do: aws.ec2.detach_instance_profile
           with:
-            instance_id: "{{ alert.resources[0].name }}"
+            instance_id: '{{ (alert | resource("aws.ec2.instance")).name }}'
     """
 
     def plan(self, ctx: ActionContext, params: InstanceParams) -> Draft[ProfileBefore]:

@@ -75,7 +75,7 @@ class ProtectEvidence(Action[InstanceParams, Protection]):
           name: Keep the instance and its disks
           do: aws.ec2.protect_evidence
           with:
-            instance_id: "{{ alert.resources[0].name }}"
+            instance_id: '{{ (alert | resource("aws.ec2.instance")).name }}'
     """
 
     def plan(self, ctx: ActionContext, params: InstanceParams) -> Draft[Protection]:

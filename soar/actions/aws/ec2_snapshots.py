@@ -129,7 +129,7 @@ class SnapshotVolumes(Action[InstanceParams, VolumesBefore]):
           do: aws.ec2.snapshot_volumes
           timeout: 6h
           with:
-            instance_id: "{{ alert.resources[0].name }}"
+            instance_id: '{{ (alert | resource("aws.ec2.instance")).name }}'
     """
 
     def plan(self, ctx: ActionContext, params: InstanceParams) -> Draft[VolumesBefore]:

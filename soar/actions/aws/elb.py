@@ -11,7 +11,7 @@ from soar.model.base import Fact
 from soar.model.change import BlastRadius, Change, Result, Target, Verification
 from soar.model.terms import Phase, Risk
 
-__all__ = ["DeregisterInstance", "Registration", "registrations"]
+__all__ = ["DeregisterInstance", "Registration", "TargetGroupUse", "classic_balancers", "registrations"]
 
 
 def _leaving(health: dict[str, Any]) -> bool:
@@ -154,7 +154,7 @@ class DeregisterInstance(Action[InstanceParams, Registrations]):
           name: No more visitors to the instance
           do: aws.elb.deregister_instance
           with:
-            instance_id: "{{ alert.resources[0].name }}"
+            instance_id: '{{ (alert | resource("aws.ec2.instance")).name }}'
     """
 
     def plan(self, ctx: ActionContext, params: InstanceParams) -> Draft[Registrations]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import Field
@@ -90,6 +91,7 @@ class BucketExposure(Fact):
         "s3:GetEncryptionConfiguration",
         "s3:GetBucketVersioning",
         "s3:GetBucketTagging",
+        "sts:GetCallerIdentity",
     ),
     plan_timeout=120,
 )
@@ -111,63 +113,24 @@ def bucket_exposure(ctx: ActionContext, params: ExposureParams) -> BucketExposur
           name: See who can get at the bucket
           do: aws.s3.bucket_exposure
           with:
-            bucket: "{{ alert.resources[0].name }}"
+            bucket: '{{ (alert | resource("aws.s3.bucket")).name }}'
     """
-    bucket, not_read = params.bucket, list[str]()
-    policy = bucket_policy(ctx, bucket)
-    own = bucket_access_block(ctx, bucket)
-    acl = setting(ctx, bucket, "get_bucket_acl", "s3:GetBucketAcl") or {}
-
-    def read(what: str, method: str, permission: str, *absent: str) -> dict[str, Any]:
-        def one() -> dict[str, Any] | None:
-            return setting(ctx, bucket, method, permission, *absent)
-
-        return unless_refused(not_read, what, one) or {}
-
-    account = unless_refused(not_read, "the account's access block", lambda: account_access_block(ctx))
-    status = read(
-        "policy status", "get_bucket_policy_status", "s3:GetBucketPolicyStatus", "NoSuchBucketPolicy"
-    )
-    ownership = _ownership(read)
-    website = read("website", "get_bucket_website", "s3:GetBucketWebsite", "NoSuchWebsiteConfiguration")
-    encryption = read(
-        "encryption",
-        "get_bucket_encryption",
-        "s3:GetEncryptionConfiguration",
-        "ServerSideEncryptionConfigurationNotFoundError",
-    )
-    versioning = read("versioning", "get_bucket_versioning", "s3:GetBucketVersioning")
-    target = bucket_target(ctx, bucket)
+    bucket = params.bucket
+    found = _read_settings(ctx, bucket)
     ctx.keep_evidence(
         f"{bucket}-exposure.json",
-        canonical_json(
-            to_jsonable_python(
-                {
-                    "bucket": bucket,
-                    "access_block": own,
-                    "account_access_block": account,
-                    "policy": policy,
-                    "policy_status": status,
-                    "acl": acl,
-                    "object_ownership": ownership,
-                    "website": website,
-                    "encryption": encryption,
-                    "versioning": versioning,
-                    "tags": target.tags,
-                    "not_read": not_read,
-                }
-            )
-        ).encode(),
+        canonical_json(to_jsonable_python(asdict(found))).encode(),
         media_type="application/json",
         source="s3:GetBucketPolicy",
     )
-    statements = public_statements(policy) if policy else []
-    grants = _public_grants(acl)
-    says = status.get("PolicyStatus", {}).get("IsPublic")
-    public, because = _verdict(statements, grants, ownership, says, [b for b in (own, account) if b])
+    statements = public_statements(found.policy) if found.policy else []
+    grants = _public_grants(found.acl)
+    says = found.policy_status.get("PolicyStatus", {}).get("IsPublic")
+    blocks = [b for b in (found.access_block, found.account_access_block) if b]
+    public, because = _verdict(statements, grants, found.object_ownership, says, blocks)
     if params.must_be_private and public:
         raise Drifted(f"bucket {bucket} is public", differences=because, hint="close it, then retry the step")
-    rules = encryption.get("ServerSideEncryptionConfiguration", {}).get("Rules", [])
+    rules = found.encryption.get("ServerSideEncryptionConfiguration", {}).get("Rules", [])
     return BucketExposure(
         summary=f"Bucket {bucket} is {'public' if public else 'not public'}"
         + (f": {'; '.join(because)}" if because else ""),
@@ -176,16 +139,69 @@ def bucket_exposure(ctx: ActionContext, params: ExposureParams) -> BucketExposur
         public_because=because,
         public_statements=tuple(statements),
         public_grants=grants,
-        policy=bool(policy),
+        policy=bool(found.policy),
         policy_status_public=says,
-        access_block=own,
-        account_access_block=account,
-        object_ownership=ownership,
-        website=bool(website),
+        access_block=found.access_block,
+        account_access_block=found.account_access_block,
+        object_ownership=found.object_ownership,
+        website=bool(found.website),
         encryption=rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] if rules else "",
-        versioning=str(versioning.get("Status", "")),
-        tags=target.tags,
-        not_read=tuple(not_read),
+        versioning=str(found.versioning.get("Status", "")),
+        tags=found.tags,
+        not_read=tuple(found.not_read),
+    )
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """A bucket's settings as the service gave them: the evidence."""
+
+    bucket: str
+    policy: str
+    policy_status: dict[str, Any]
+    acl: dict[str, Any]
+    access_block: AccessBlock | None
+    account_access_block: AccessBlock | None
+    object_ownership: str
+    website: dict[str, Any]
+    encryption: dict[str, Any]
+    versioning: dict[str, Any]
+    tags: dict[str, str]
+    not_read: list[str]
+
+
+def _read_settings(ctx: ActionContext, bucket: str) -> _Settings:
+    """Read all settings; without policy, ACL and access block there is no verdict, the rest may be missing."""
+    not_read: list[str] = []
+
+    def read(what: str, method: str, permission: str, *absent: str) -> dict[str, Any]:
+        def one() -> dict[str, Any] | None:
+            return setting(ctx, bucket, method, permission, *absent)
+
+        return unless_refused(not_read, what, one) or {}
+
+    return _Settings(
+        bucket=bucket,
+        policy=bucket_policy(ctx, bucket),
+        policy_status=read(
+            "policy status", "get_bucket_policy_status", "s3:GetBucketPolicyStatus", "NoSuchBucketPolicy"
+        ),
+        acl=setting(ctx, bucket, "get_bucket_acl", "s3:GetBucketAcl") or {},
+        access_block=bucket_access_block(ctx, bucket),
+        account_access_block=unless_refused(
+            not_read, "the account's access block", lambda: account_access_block(ctx)
+        ),
+        object_ownership=_ownership(read),
+        website=read("website", "get_bucket_website", "s3:GetBucketWebsite", "NoSuchWebsiteConfiguration"),
+        encryption=read(
+            "encryption",
+            "get_bucket_encryption",
+            "s3:GetEncryptionConfiguration",
+            "ServerSideEncryptionConfigurationNotFoundError",
+        ),
+        versioning=read("versioning", "get_bucket_versioning", "s3:GetBucketVersioning"),
+        tags=bucket_target(ctx, bucket).tags,
+        not_read=not_read,
     )
 
 
@@ -302,14 +318,14 @@ def object_inventory(ctx: ActionContext, params: InventoryParams) -> ObjectInven
           name: Count what was within reach
           do: aws.s3.object_inventory
           with:
-            bucket: "{{ alert.resources[0].name }}"
+            bucket: '{{ (alert | resource("aws.s3.bucket")).name }}'
             max_objects: 10000
     """
     versions: list[dict[str, Any]] = []
     markers: list[dict[str, Any]] = []
     complete = True
-    paginator = client(ctx, "s3").get_paginator("list_object_versions")
     with aws_errors("s3:ListBucketVersions"):
+        paginator = client(ctx, "s3").get_paginator("list_object_versions")
         for page in paginator.paginate(Bucket=params.bucket, Prefix=params.prefix):
             versions += page.get("Versions", [])
             markers += page.get("DeleteMarkers", [])

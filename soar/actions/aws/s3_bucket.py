@@ -102,8 +102,8 @@ def bucket_access_block(ctx: ActionContext, bucket: str) -> AccessBlock | None:
 
 def account_access_block(ctx: ActionContext) -> AccessBlock | None:
     """The account's access block, which counts for all its buckets; None if it has none."""
-    account = ctx.account or ctx.service(AwsAccess).own_account
     with aws_errors("s3:GetAccountPublicAccessBlock"):
+        account = ctx.account or ctx.service(AwsAccess).own_account
         try:
             reply = client(ctx, "s3control").get_public_access_block(AccountId=account)
         except ClientError as error:
@@ -126,7 +126,8 @@ def _tags(ctx: ActionContext, bucket: str) -> dict[str, str]:
 
 def bucket_target(ctx: ActionContext, bucket: str) -> Target:
     """A bucket as a plan names it, with its tags."""
-    s3 = client(ctx, "s3")
+    with aws_errors("s3:GetBucketTagging"):
+        s3 = client(ctx, "s3")
     return Target(
         uid=f"arn:{s3.meta.partition}:s3:::{bucket}",
         type="aws.s3.bucket",

@@ -72,7 +72,7 @@ class BlockPublicAccess(Action[BucketParams, BlockBefore]):
           name: Close the bucket
           do: aws.s3.block_public_access
           with:
-            bucket: "{{ alert.resources[0].name }}"
+            bucket: '{{ (alert | resource("aws.s3.bucket")).name }}'
     """
 
     def plan(self, ctx: ActionContext, params: BucketParams) -> Draft[BlockBefore]:
@@ -169,6 +169,7 @@ class PolicyBefore(StateBefore):
         "s3:GetBucketTagging",
         "s3:GetBucketPublicAccessBlock",
         "s3:GetAccountPublicAccessBlock",
+        "sts:GetCallerIdentity",
         *USER_PERMISSIONS,
     ),
 )
@@ -194,7 +195,7 @@ class RemovePublicStatements(Action[BucketParams, PolicyBefore]):
           name: Take the opening out of the policy
           do: aws.s3.remove_public_statements
           with:
-            bucket: "{{ alert.resources[0].name }}"
+            bucket: '{{ (alert | resource("aws.s3.bucket")).name }}'
     """
 
     def plan(self, ctx: ActionContext, params: BucketParams) -> Draft[PolicyBefore]:
@@ -362,7 +363,7 @@ class EnableVersioning(Action[BucketParams, VersioningBefore]):
           name: Keep old versions from now on
           do: aws.s3.enable_versioning
           with:
-            bucket: "{{ alert.resources[0].name }}"
+            bucket: '{{ (alert | resource("aws.s3.bucket")).name }}'
     """
 
     def plan(self, ctx: ActionContext, params: BucketParams) -> Draft[VersioningBefore]:

@@ -204,13 +204,14 @@ async def test_a_group_tells_how_it_is(actions: Any, service: Service) -> None:
     by_member = await actions.read("aws.autoscaling.group_health", instance_id=service.members[1])
     assert by_member.data == found.data
     scaling = service.account.client("autoscaling")
-    scaling.set_instance_health(InstanceId=service.members[0], HealthStatus="Unhealthy")
     scaling.suspend_processes(AutoScalingGroupName="app", ScalingProcesses=["Launch"])
+    scaling.set_instance_health(InstanceId=service.members[0], HealthStatus="Unhealthy")
     ill = await actions.read("aws.autoscaling.group_health", group="app")
-    if not ill.data["healthy"]:
-        with pytest.raises(ApplicationError, match="not healthy after 0 s"):
-            await actions.read("aws.autoscaling.group_health", group="app", must_be_healthy=True)
+    assert ill.data["healthy"] is False
+    assert (ill.data["in_service"], ill.data["desired"]) == (1, 2)
     assert ill.data["suspended_processes"] == ["Launch"]
+    with pytest.raises(ApplicationError, match="not healthy after 0 s"):
+        await actions.read("aws.autoscaling.group_health", group="app", must_be_healthy=True)
 
 
 async def test_a_group_is_named_one_way(actions: Any, service: Service) -> None:

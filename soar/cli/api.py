@@ -1,0 +1,91 @@
+"""The command line as a client of the REST API."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from soar.cli.exit_codes import ExitCode
+from soar.cli.output import fail
+
+if TYPE_CHECKING:
+    import httpx
+
+    from soar.model.incident import Incident
+
+__all__ = ["Api"]
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+TIMEOUT_SECONDS = 30.0
+_CODES = {
+    401: ExitCode.NOT_PERMITTED,
+    403: ExitCode.NOT_PERMITTED,
+    404: ExitCode.NOT_FOUND,
+    503: ExitCode.UNREACHABLE,
+}
+
+
+class Api:
+    """Calls the server that `SOAR_URL` names, as the person that `SOAR_TOKEN` stands for."""
+
+    def __init__(self) -> None:
+        self.url = os.environ.get("SOAR_URL", DEFAULT_URL).rstrip("/")
+
+    def get(self, path: str, **params: object) -> Any:
+        """Read JSON.
+
+        Raises:
+            CommandFailed: It could not be had; the message says why and what to do.
+        """
+        wanted = {k: v for k, v in params.items() if v not in (None, "")}
+        return self._call("GET", path, params=wanted).json()
+
+    def get_bytes(self, path: str, **params: object) -> bytes:
+        """Read a file."""
+        return self._call("GET", path, params=params).content
+
+    def post(self, path: str, body: dict[str, object]) -> Any:
+        """Send a command; the answer is JSON."""
+        return self._call("POST", path, json=body).json()
+
+    def incident(self, incident_id: str) -> Incident:
+        """One incident."""
+        from soar.model.incident import Incident
+
+        return Incident.model_validate(self.get(f"/incidents/{incident_id}"))
+
+    def _call(self, method: str, path: str, **how: Any) -> httpx.Response:
+        import httpx
+
+        headers = {"Authorization": f"Bearer {_token()}", "Accept": "application/json"}
+        try:
+            reply = httpx.request(
+                method, f"{self.url}/api/v1{path}", headers=headers, timeout=TIMEOUT_SECONDS, **how
+            )
+        except (httpx.TransportError, httpx.InvalidURL, UnicodeEncodeError) as error:
+            fail(
+                f"{self.url} cannot be reached: {error}. Is `soar up` running? SOAR_URL says where",
+                ExitCode.UNREACHABLE,
+            )
+        if reply.is_success:
+            return reply
+        try:
+            detail = reply.json()["error"]
+            message = ". ".join(part for part in (detail["message"], detail.get("hint", "")) if part)
+        except (ValueError, KeyError, TypeError):
+            message = f"{self.url} answered {reply.status_code}; is it this system's server?"
+        fail(message, _CODES.get(reply.status_code, ExitCode.FAILED))
+
+
+def _token() -> str:
+    if token := os.environ.get("SOAR_TOKEN", "").strip():
+        return token
+    path = Path(os.environ.get("SOAR_HOME", ".soar")) / "token"
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        fail(
+            f"no token: set SOAR_TOKEN, or put it into {path}. `soar token create RESPONDER` makes one",
+            ExitCode.NOT_PERMITTED,
+        )

@@ -1,0 +1,112 @@
+"""Who may deliver: only who knows a secret in force, and nothing sent makes the check fail in another way."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from soar.sources.auth import REPLAY_SECONDS, sign, verify_shared_secret
+from soar.sources.contract import SourceRequest, Unauthenticated
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+BODY = b'{"a": 1}'
+OLD, NEW = "the old secret", "the new secret: é"
+
+
+def request(headers: dict[str, str], body: bytes = BODY, at: datetime = NOW) -> SourceRequest:
+    return SourceRequest({key.lower(): value for key, value in headers.items()}, body, at)
+
+
+def verify(found: SourceRequest, *secrets: str) -> None:
+    verify_shared_secret(found, secrets, setting="SOAR_SOURCE_TEST_SECRETS")
+
+
+@pytest.mark.parametrize("secret", [OLD, NEW])
+def test_each_way_with_each_secret_in_force(secret: str) -> None:
+    for headers in (
+        {"Authorization": f"Bearer {secret}"},
+        {"Authorization": f"bearer   {secret}"},
+        {"X-Api-Key": secret},
+        sign(secret, BODY, NOW),
+    ):
+        verify(request(headers), OLD, NEW)
+        with pytest.raises(Unauthenticated):
+            verify(request(headers), "a third")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer "},
+        {"Authorization": f"Basic {OLD}"},
+        {"Authorization": f"Bearer {OLD[:-1]}"},
+        {"X-Api-Key": ""},
+        {"X-Api-Key": OLD + " "},
+        {"X-Soar-Signature": "v1=" + "0" * 64},
+        {"X-Soar-Signature": "v1=" + "0" * 64, "X-Soar-Timestamp": "now"},
+        {"X-Soar-Signature": "v1=" + "0" * 64, "X-Soar-Timestamp": "١٧٧٢٣٦٦٤٠٠"},
+        {"X-Soar-Signature": "v1=" + "0" * 64, "X-Soar-Timestamp": "1e9"},
+        {"X-Soar-Signature": "v1=" + "0" * 64, "X-Soar-Timestamp": "9" * 400},
+        {"X-Soar-Signature": "v0=" + "0" * 64, "X-Soar-Timestamp": str(int(NOW.timestamp()))},
+        {"X-Soar-Signature": "é", "X-Soar-Timestamp": str(int(NOW.timestamp()))},
+    ],
+)
+def test_what_does_not_count(headers: dict[str, str]) -> None:
+    with pytest.raises(Unauthenticated):
+        verify(request(headers), OLD)
+
+
+def test_a_signature_guards_the_body_and_the_time() -> None:
+    signed = sign(OLD, BODY, NOW)
+    with pytest.raises(Unauthenticated, match="fits none"):
+        verify(request(signed, BODY + b" "), OLD)
+    with pytest.raises(Unauthenticated, match="fits none"):
+        verify(request({**signed, "X-Soar-Timestamp": str(int(NOW.timestamp()) + 1)}), OLD)
+    for late in (REPLAY_SECONDS, -REPLAY_SECONDS):
+        verify(request(signed, at=NOW + timedelta(seconds=late)), OLD)
+    for late in (REPLAY_SECONDS + 1, -REPLAY_SECONDS - 1):
+        with pytest.raises(Unauthenticated, match="at most"):
+            verify(request(signed, at=NOW + timedelta(seconds=late)), OLD)
+
+
+def test_a_wrong_signature_is_not_healed_by_a_right_key() -> None:
+    with pytest.raises(Unauthenticated):
+        verify(request({**sign("wrong", BODY, NOW), "X-Api-Key": OLD}), OLD)
+
+
+@pytest.mark.parametrize("secrets", [(), ("",), ("", "")])
+def test_without_a_secret_nobody_delivers(secrets: tuple[str, ...]) -> None:
+    for headers in ({}, {"X-Api-Key": ""}, {"Authorization": "Bearer "}, sign("", BODY, NOW)):
+        with pytest.raises(Unauthenticated, match="SOAR_SOURCE_TEST_SECRETS"):
+            verify(request(headers), *secrets)
+
+
+def test_a_secret_that_is_not_utf8_works_as_it_is() -> None:
+    odd = b"caf\xe9-secret".decode("utf-8", "surrogateescape")
+    verify(request(sign(odd, BODY, NOW)), odd)
+    with pytest.raises(Unauthenticated):
+        verify(request(sign(OLD, BODY, NOW)), odd)
+
+
+def test_the_reason_tells_no_secret() -> None:
+    for headers in ({"X-Api-Key": "guess"}, sign("guess", BODY, NOW)):
+        with pytest.raises(Unauthenticated) as caught:
+            verify(request(headers), OLD)
+        assert OLD not in str(caught.value)
+        assert "guess" not in str(caught.value)
+
+
+NAMES = st.sampled_from(["authorization", "x-api-key", "x-soar-timestamp", "x-soar-signature"])
+VALUES = st.text() | st.sampled_from(["Bearer \ud800", "v1=" + "a" * 64, "1772366400", "0" * 12])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(NAMES, VALUES), st.binary(max_size=32), st.sampled_from([OLD, "\udce9", "密"]))
+def test_whatever_is_sent_is_refused_in_one_way(headers: dict[str, str], body: bytes, secret: str) -> None:
+    with pytest.raises(Unauthenticated):
+        verify(request(headers, body), secret)
