@@ -68,14 +68,14 @@ class Api:
                 f"{self.url} cannot be reached: {error}. Is `soar up` running? SOAR_URL says where",
                 ExitCode.UNREACHABLE,
             )
-        if reply.is_success:
-            return reply
-        try:
-            detail = reply.json()["error"]
-            message = ". ".join(part for part in (detail["message"], detail.get("hint", "")) if part)
-        except (ValueError, KeyError, TypeError):
-            message = f"{self.url} answered {reply.status_code}; is it this system's server?"
-        fail(message, _CODES.get(reply.status_code, ExitCode.FAILED))
+        if not reply.is_success:
+            try:
+                detail = reply.json()["error"]
+                message = ". ".join(part for part in (detail["message"], detail.get("hint", "")) if part)
+            except (ValueError, KeyError, TypeError):
+                message = f"{self.url} answered {reply.status_code}; is it this system's server?"
+            fail(message, _CODES.get(reply.status_code, ExitCode.FAILED))
+        return reply
 
 
 def _token() -> str:

@@ -7,13 +7,14 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from soar.playbook.diagnostics import PlaybookError
 from soar.runtime.client import TemporalUnreachable
+from soar.runtime.health import keep_alive_file
 from soar.runtime.logging import configure_logging
 from soar.runtime.parts import load_library, open_parts
 from soar.runtime.playbook_inputs import PlaybookInputs
@@ -21,9 +22,10 @@ from soar.runtime.service import bind, run_web
 from soar.runtime.settings import Settings, SettingsError, load_settings, unknown_variables
 from soar.runtime.stack import running_stack
 from soar.runtime.temporal_server import TemporalStartError
+from soar.runtime.worker import run_workers, temporal_answers
 from soar.store import StoreUnavailable, migrate
 
-__all__ = ["CANNOT_START", "migrate_command", "start", "stopped", "up_command", "web_command"]
+__all__ = ["migrate_command", "up_command", "web_command", "worker_command"]
 
 CANNOT_START = (
     SettingsError,
@@ -39,7 +41,7 @@ _messages = Console(stderr=True)
 Command = Callable[[Settings], Coroutine[None, None, int]]
 
 
-def start() -> Settings:
+def _start() -> Settings:
     """Read the settings and set up the log.
 
     Raises:
@@ -56,7 +58,7 @@ def start() -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def stopped() -> AsyncIterator[asyncio.Event]:
+async def _stopped() -> AsyncIterator[asyncio.Event]:
     """An event that SIGINT and SIGTERM set."""
     event = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -79,6 +81,19 @@ def web_command() -> int:
     return _guarded(_web)
 
 
+def worker_command(queues: Sequence[str]) -> int:
+    """Serve task queues until SIGINT or SIGTERM.
+
+    Args:
+        queues: See `known_queues`.
+    """
+
+    async def run(settings: Settings) -> int:
+        return await _serve(settings, queues)
+
+    return _guarded(run)
+
+
 def migrate_command() -> int:
     """Bring the store's tables up to date."""
 
@@ -92,7 +107,7 @@ def migrate_command() -> int:
 
 def _guarded(main: Command) -> int:
     try:
-        return asyncio.run(main(start()))
+        return asyncio.run(main(_start()))
     except CANNOT_START as error:
         _messages.print(Text(f"soar cannot start: {error}", style="red"))
         return 1
@@ -100,7 +115,7 @@ def _guarded(main: Command) -> int:
 
 async def _up(settings: Settings) -> int:
     broken: list[BaseException] = []
-    async with stopped() as stop:
+    async with _stopped() as stop:
 
         def fatal(error: BaseException) -> None:
             broken.append(error)
@@ -118,12 +133,30 @@ async def _up(settings: Settings) -> int:
     return 1 if broken else 0
 
 
+async def _serve(settings: Settings, queues: Sequence[str]) -> int:
+    broken: list[BaseException] = []
+    async with _stopped() as stop:
+
+        def fatal(error: BaseException) -> None:
+            broken.append(error)
+            stop.set()
+
+        async with open_parts(settings) as parts, run_workers(parts, queues, fatal=fatal):
+            async with contextlib.AsyncExitStack() as stack:
+                if settings.health_file is not None:
+                    alive = keep_alive_file(settings.health_file, lambda: temporal_answers(parts.temporal))
+                    stack.callback(asyncio.create_task(alive).cancel)
+                _messages.print(Text(f"serving {', '.join(queues)}"))
+                await stop.wait()
+    return 1 if broken else 0
+
+
 async def _web(settings: Settings) -> int:
     library = load_library(settings)
     inputs = PlaybookInputs.load(settings.playbook_inputs, library)
     with contextlib.closing(bind(settings)) as listener:
         async with (
-            stopped() as stop,
+            _stopped() as stop,
             open_parts(settings) as parts,
             run_web(parts, listener, library, inputs) as url,
         ):

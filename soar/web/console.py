@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -56,7 +56,7 @@ def console(app: FastAPI, services: Services) -> None:
     app.include_router(decisions(services, cookies, doors))
 
 
-def _shown(visitor: Visitor, template: str, here: str = "", /, **context: object) -> HTMLResponse:
+def _shown(visitor: Visitor, template: str, here: str = "", /, **context: Any) -> HTMLResponse:
     """A page for somebody who is logged in; a message is shown once."""
     response = page(template, visitor=visitor, here=here, **context)
     if visitor.flash is not None:

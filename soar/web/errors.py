@@ -1,4 +1,4 @@
-"""Errors as the API tells them: a code for programs, a message and a hint for people, never a traceback."""
+"""Errors: a code for programs, a message and a hint for people (browsers get a page), never a traceback."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import logging
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from soar.engine.client import EngineUnavailable, IncidentEnded
 from soar.playbook.diagnostics import PlaybookError
 from soar.store import StoreUnavailable
+from soar.web.render import page
 
 __all__ = ["ApiError", "ErrorBody", "install_error_handlers"]
 
@@ -49,56 +50,72 @@ class ApiError(Exception):
         self.detail = ErrorDetail(code=code, message=message, hint=hint, field=field)
 
 
-def _answer(status: int, detail: ErrorDetail, **extra: str) -> JSONResponse:
-    headers = {"Retry-After": RETRY_SECONDS} if status == 503 else None
-    return JSONResponse({"error": detail.model_dump(), **extra}, status_code=status, headers=headers)
+_PROGRAMS = ("/api/", "/hooks/", "/slack/")
+_HEADINGS = {403: "Not allowed", 404: "There is nothing here", 409: "Too late", 413: "Too large"}
+
+
+def _for_browser(request: Request) -> bool:
+    path: str = request.scope["path"]
+    return "text/html" in request.headers.get("accept", "") and not path.startswith(_PROGRAMS)
+
+
+def _answer(request: Request, status: int, detail: ErrorDetail) -> Response:
+    headers = {"Retry-After": RETRY_SECONDS} if status == 503 else {}
+    if _for_browser(request):
+        heading = _HEADINGS.get(status, "Not available now" if status == 503 else "That did not work")
+        message, hint = detail.message, detail.hint
+        return page("error.html", status=status, headers=headers, heading=heading, message=message, hint=hint)
+    return JSONResponse({"error": detail.model_dump()}, status_code=status, headers=headers)
 
 
 def install_error_handlers(app: FastAPI) -> None:
     """Give every expected error its answer."""
 
     @app.exception_handler(ApiError)
-    async def _api(_request: Request, error: ApiError) -> JSONResponse:
-        return _answer(error.status, error.detail)
+    async def _api(request: Request, error: ApiError) -> Response:
+        return _answer(request, error.status, error.detail)
 
     @app.exception_handler(StoreUnavailable)
-    async def _store(_request: Request, error: StoreUnavailable) -> JSONResponse:
+    async def _store(request: Request, error: StoreUnavailable) -> Response:
         _log.error("web.store_unavailable", extra={"error": str(error)})
         detail = ErrorDetail(
             code="store_unavailable",
             message="the store does not answer; nothing was taken",
             hint="try again soon",
         )
-        return _answer(503, detail)
+        return _answer(request, 503, detail)
 
     @app.exception_handler(EngineUnavailable)
-    async def _engine(_request: Request, error: EngineUnavailable) -> JSONResponse:
+    async def _engine(request: Request, error: EngineUnavailable) -> Response:
         return _answer(
+            request,
             503,
             ErrorDetail(code="engine_unavailable", message=str(error), hint="try again; it may have counted"),
         )
 
     @app.exception_handler(IncidentEnded)
-    async def _ended(_request: Request, error: IncidentEnded) -> JSONResponse:
-        return _answer(409, ErrorDetail(code="incident_ended", message=f"the incident has ended: {error}"))
+    async def _ended(request: Request, error: IncidentEnded) -> Response:
+        return _answer(
+            request, 409, ErrorDetail(code="incident_ended", message=f"the incident has ended: {error}")
+        )
 
     @app.exception_handler(PlaybookError)
-    async def _policy(_request: Request, error: PlaybookError) -> JSONResponse:
+    async def _policy(request: Request, error: PlaybookError) -> Response:
         _log.error("web.policy_broken", extra={"error": str(error)})
         detail = ErrorDetail(
             code="policy_broken",
             message="the policy file cannot be used",
             hint="the server's log has the line",
         )
-        return _answer(503, detail)
+        return _answer(request, 503, detail)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        return _answer(422, ErrorDetail(code="invalid", message=str(first["msg"]), field=place))
+        return _answer(request, 422, ErrorDetail(code="invalid", message=str(first["msg"]), field=place))
 
     @app.exception_handler(HTTPException)
-    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> Response:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "error")
-        return _answer(error.status_code, ErrorDetail(code=code, message=str(error.detail)))
+        return _answer(request, error.status_code, ErrorDetail(code=code, message=str(error.detail)))
