@@ -31,6 +31,7 @@ from soar.actions.contract import (
     ReadDefinition,
 )
 from soar.actions.errors import ActionError, BadInput, Drifted, PermissionMissing, Throttled
+from soar.model.base import canonical_json
 from soar.model.change import ErrorInfo, Plan, Result, Verification
 
 __all__ = ["HEARTBEAT_SECONDS", "action_activities"]
@@ -136,11 +137,13 @@ def _context(
 def _still_as_planned(definition: ChangeDefinition, ctx: ActionContext, plan: Plan) -> None:
     """Refuse to apply to a target that moved between the plan that people saw and now.
 
-    A retry may find its own half-made change: when nothing is left to change it goes on (apply is idempotent);
-    when something else is left, people are asked again about what remains.
+    A retry may find its own half-made change: when all that is left to change was in the plan that people saw, it
+    goes on (apply is idempotent); when something else would change, people are asked again.
     """
     fresh = definition.plan(ctx, plan.params)
-    if fresh.content_digest == plan.content_digest or (ctx.attempt > 1 and not fresh.changes):
+    if fresh.content_digest == plan.content_digest:
+        return
+    if ctx.attempt > 1 and set(_lines(fresh)) <= set(_lines(plan)):
         return
     raise Drifted(
         f"the target of {plan.action} changed after the plan was made",
@@ -148,6 +151,11 @@ def _still_as_planned(definition: ChangeDefinition, ctx: ActionContext, plan: Pl
         hint="look at the new plan; approve it anew if it is still right",
         nothing_done=ctx.attempt == 1,
     )
+
+
+def _lines(plan: Plan) -> list[str]:
+    """The changes of a plan, comparable."""
+    return [canonical_json(change) for change in plan.changes]
 
 
 def _look_until(ctx: ActionContext, look: Callable[[], Verification], limit: float) -> Verification:
@@ -171,7 +179,8 @@ def _undo(definition: ChangeDefinition, ctx: ActionContext, call: UndoCall) -> U
         fresh = definition.plan(ctx, call.plan.params)
         return fresh if fresh.content_digest == recorded else None
 
-    if restored():
+    # In doubt, undo runs in any case: what a half-made change created may stand where no plan looks.
+    if not call.in_doubt and restored():
         return UndoReply(
             result=Result(summary="already as it was before the change"),
             restored=True,

@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from soar.engine.messages import CHAT_QUEUE, ORCHESTRATOR_QUEUE
 from soar.playbook.diagnostics import PlaybookError
 from soar.runtime.client import TemporalUnreachable
 from soar.runtime.health import keep_alive_file
 from soar.runtime.logging import configure_logging
-from soar.runtime.parts import load_library, open_parts
+from soar.runtime.parts import Core, load_library, open_core, open_parts
 from soar.runtime.playbook_inputs import PlaybookInputs
 from soar.runtime.service import bind, run_web
 from soar.runtime.settings import Settings, SettingsError, load_settings, unknown_variables
@@ -141,13 +142,18 @@ async def _serve(settings: Settings, queues: Sequence[str]) -> int:
             broken.append(error)
             stop.set()
 
-        async with open_parts(settings) as parts, run_workers(parts, queues, fatal=fatal):
-            async with contextlib.AsyncExitStack() as stack:
-                if settings.health_file is not None:
-                    alive = keep_alive_file(settings.health_file, lambda: temporal_answers(parts.temporal))
-                    stack.callback(asyncio.create_task(alive).cancel)
-                _messages.print(Text(f"serving {', '.join(queues)}"))
-                await stop.wait()
+        async with contextlib.AsyncExitStack() as stack:
+            # A worker of actions alone is given neither the database nor the policy.
+            whole = bool({ORCHESTRATOR_QUEUE, CHAT_QUEUE} & set(queues))
+            core: Core = (
+                await stack.enter_async_context(open_parts(settings)) if whole else await open_core(settings)
+            )
+            await stack.enter_async_context(run_workers(core, queues, fatal=fatal))
+            if settings.health_file is not None:
+                alive = keep_alive_file(settings.health_file, lambda: temporal_answers(core.temporal))
+                stack.callback(asyncio.create_task(alive).cancel)
+            _messages.print(Text(f"serving {', '.join(queues)}"))
+            await stop.wait()
     return 1 if broken else 0
 
 

@@ -175,7 +175,19 @@ class UndoChange:
         now = await self.plan()
         if now.content_digest != plan.content_digest:
             raise Superseded(plan.differences(now))
-        undone = [await self._undo(effect) for effect in effects_to_undo(self._run, self._step_ids)]
+        undone: list[str] = []
+        for again in (True, False):
+            # What is refused may stand in the way of nothing but its order: a policy that a later block forbids, say.
+            refused: list[StepFailure] = []
+            for effect in effects_to_undo(self._run, self._step_ids):
+                try:
+                    undone.append(await self._undo(effect))
+                except StepFailure as failure:
+                    refused.append(failure)
+            if not refused:
+                break
+            if not undone or not again:
+                raise refused[0]
         return Result(summary="; ".join(undone), data={"undone": list(self._step_ids)})
 
     def _spec(self, effect: Effect) -> NodeSpec:

@@ -13,17 +13,29 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from soar.model.alert import RawRef
 from soar.model.base import Digest
 
-__all__ = ["LocalVault", "S3Vault", "Vault", "VaultCorrupt", "VaultMissing", "open_vault"]
+__all__ = [
+    "LocalVault",
+    "S3Vault",
+    "Vault",
+    "VaultCorrupt",
+    "VaultMissing",
+    "VaultUnavailable",
+    "open_vault",
+]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_S3_OPTIONS = ("lock", "days", "endpoint")
 
 
 class VaultCorrupt(Exception):
@@ -34,11 +46,31 @@ class VaultMissing(Exception):
     """Nothing is kept under this digest."""
 
 
+class VaultUnavailable(Exception):
+    """The vault cannot be written or read now: a full disk, a missing permission, no network."""
+
+
+@contextlib.contextmanager
+def _reachable(where: str) -> Iterator[None]:
+    """Turn what folders and S3 raise into one error."""
+    try:
+        yield
+    except OSError as error:
+        raise VaultUnavailable(f"the vault {where} cannot be used: {error.strerror or error}") from error
+    except (BotoCoreError, ClientError) as error:
+        raise VaultUnavailable(f"the vault {where} cannot be used: {error}") from error
+
+
 class Vault(Protocol):
     """Where bytes are kept."""
 
     async def put(self, data: bytes) -> RawRef:
-        """Keep bytes; durable when this returns."""
+        """Keep bytes; durable when this returns.
+
+        Raises:
+            VaultUnavailable: They could not be kept.
+            VaultCorrupt: A damaged copy stands in their place.
+        """
         ...
 
     async def get(self, digest: Digest) -> bytes:
@@ -47,6 +79,7 @@ class Vault(Protocol):
         Raises:
             VaultMissing: Nothing is kept under this digest.
             VaultCorrupt: It is not what was put there.
+            VaultUnavailable: It could not be read.
         """
         ...
 
@@ -97,12 +130,17 @@ class LocalVault:
     def put_sync(self, data: bytes) -> RawRef:
         """See `Vault.put`."""
         ref = RawRef(digest=hashlib.sha256(data).hexdigest(), size=len(data))
+        with _reachable(str(self._folder)):
+            self._keep(ref, data)
+        return ref
+
+    def _keep(self, ref: RawRef, data: bytes) -> None:
         path = self.path(ref.digest)
         if path.exists():
             # Kept already; should that copy be damaged, this is the moment to know it.
             _checked(ref.digest, path.read_bytes(), str(path))
             _sync_folder(path.parent)  # whoever put it there may not have come so far
-            return ref
+            return
         for folder in (path.parent.parent, path.parent):
             folder.mkdir(exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
@@ -119,15 +157,15 @@ class LocalVault:
             raise
         for folder in (path.parent, path.parent.parent, self._folder):
             _sync_folder(folder)
-        return ref
 
     def get_sync(self, digest: Digest) -> bytes:
         """See `Vault.get`."""
         path = self.path(digest)
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            raise VaultMissing(f"the vault {self._folder} has nothing under {digest}") from None
+        with _reachable(str(self._folder)):
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                raise VaultMissing(f"the vault {self._folder} has nothing under {digest}") from None
         return _checked(digest, data, str(path))
 
 
@@ -197,23 +235,25 @@ class S3Vault:
         if self._lock:
             until = datetime.now(UTC) + timedelta(days=self._days)
             extra = {"ObjectLockMode": self._lock, "ObjectLockRetainUntilDate": until}
-        self._s3.put_object(
-            Bucket=self._bucket,
-            Key=self._key(ref.digest),
-            Body=data,
-            ChecksumAlgorithm="SHA256",
-            ChecksumSHA256=base64.b64encode(raw.digest()).decode(),
-            **extra,
-        )
+        with _reachable(f"s3://{self._bucket}"):
+            self._s3.put_object(
+                Bucket=self._bucket,
+                Key=self._key(ref.digest),
+                Body=data,
+                ChecksumAlgorithm="SHA256",
+                ChecksumSHA256=base64.b64encode(raw.digest()).decode(),
+                **extra,
+            )
         return ref
 
     def get_sync(self, digest: Digest) -> bytes:
         """See `Vault.get`."""
         key = self._key(digest)
-        try:
-            data: bytes = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        except self._s3.exceptions.NoSuchKey:  # S3 says so only to those who have s3:ListBucket
-            raise VaultMissing(f"the vault s3://{self._bucket} has nothing under {digest}") from None
+        with _reachable(f"s3://{self._bucket}"):
+            try:
+                data: bytes = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            except self._s3.exceptions.NoSuchKey:  # S3 says so only to those who have s3:ListBucket
+                raise VaultMissing(f"the vault s3://{self._bucket} has nothing under {digest}") from None
         return _checked(digest, data, f"s3://{self._bucket}/{key}")
 
 
@@ -225,15 +265,22 @@ def open_vault(url: str) -> Vault:
             `&endpoint=URL` for another S3.
 
     Raises:
-        ValueError: The URL is neither, or the bucket cannot be locked as asked.
+        ValueError: The URL is neither, an option in it cannot be used, or the bucket cannot be locked as asked.
     """
     parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    # A lock that is misspelt must not end as a vault without a lock.
+    for name, value in options.items():
+        if parts.scheme != "s3" or name not in _S3_OPTIONS or not value:
+            raise ValueError(
+                f"{name}={value} cannot be used in a vault's URL; s3:// takes {', '.join(_S3_OPTIONS)}, "
+                "file:// takes nothing"
+            )
     if parts.scheme == "file" and not parts.netloc:
         return LocalVault(Path(unquote(parts.path)))
     if parts.scheme == "s3" and parts.netloc:
         import boto3
 
-        options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         client = boto3.client("s3", endpoint_url=options.get("endpoint") or None)
         days = options.get("days", "0")
         if not days.isdecimal():

@@ -8,11 +8,11 @@ import math
 import uuid
 from typing import Any
 
-from soar.evidence import Vault
+from soar.evidence import Vault, VaultCorrupt, VaultUnavailable
 from soar.model.alert import Alert, RawRef
 from soar.model.base import Fact
 from soar.sources.contract import BadAlert, Source, SourceRequest
-from soar.store import AlertRow, Store
+from soar.store import AlertRow, Store, StoreUnavailable
 
 __all__ = ["MAX_BODY", "Accepted", "accept", "read_alerts"]
 
@@ -78,12 +78,16 @@ async def accept(
     Raises:
         Unauthenticated: It does not prove where it is from; nothing was kept.
         BadAlert: It is not an alert of its source; the bytes are kept, and it is listed as invalid.
-        StoreUnavailable: Nothing was acknowledged; the sender has to try again.
+        StoreUnavailable: The store or the vault does not take it, so nothing was acknowledged; the sender has to
+            try again.
     """
     if len(request.body) > MAX_BODY:
         raise BadAlert("$", f"the delivery has more than {MAX_BODY} bytes")
     source.verify(request, secrets)
-    raw = await vault.put(request.body)
+    try:
+        raw = await vault.put(request.body)
+    except (VaultUnavailable, VaultCorrupt) as error:
+        raise StoreUnavailable(f"the delivery cannot be kept in the vault: {error}") from error
     try:
         alerts = read_alerts(source, request.body)
     except BadAlert as error:

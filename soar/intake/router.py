@@ -118,6 +118,7 @@ class Router:
                 await self._place(item, Alert.model_validate(item.body), groups)
             except (ValidationError, ExpressionError) as error:
                 fates[item.id].error = f"it cannot be routed: {error}"
+                _log.error("router.unreadable", extra={"alert": item.key, "error": str(error)[:500]})
         for group in groups.values():
             await self._deliver_group(group, fates)
         for item in items:

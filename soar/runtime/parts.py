@@ -27,6 +27,7 @@ from soar.playbook.library import Library
 from soar.playbook.lint import lint
 from soar.playbook.loader import LoadedPlaybook
 from soar.playbook.policy import Policy
+from soar.runtime.clicks import ClickLoop
 from soar.runtime.client import connect
 from soar.runtime.playbook_inputs import PlaybookInputs
 from soar.runtime.policy_file import PolicyFile
@@ -34,7 +35,7 @@ from soar.runtime.settings import Settings
 from soar.runtime.temporal_server import ensure_search_attributes
 from soar.store import Store
 
-__all__ = ["Chat", "Deliver", "Parts", "load_library", "open_parts"]
+__all__ = ["Chat", "Core", "Deliver", "Parts", "load_library", "open_core", "open_parts"]
 
 _log = logging.getLogger("soar.parts")
 
@@ -45,24 +46,47 @@ class Chat:
 
     client: ChatClient
     activities: ChatActivities
-    clicks: InteractionHandler
+    clicks: ClickLoop
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a process holds; each uses what it needs.
-
-    Args:
-        chat: None where no workspace is connected.
-    """
+class Core:
+    """What every process holds. A worker of actions needs no more: no database, no policy, no chat."""
 
     settings: Settings
     vault: Vault
-    store: Store
     temporal: Client
+
+
+@dataclass(frozen=True)
+class Parts(Core):
+    """What the web app and the workers of the queues `orchestrator` and `chat` hold.
+
+    Args:
+        chat: None where this process has no bot token.
+    """
+
+    store: Store
     engine: IncidentEngine
     policy: PolicyFile
     chat: Chat | None
+
+
+async def open_core(settings: Settings, *, temporal_address: str | None = None) -> Core:
+    """Open the vault and Temporal.
+
+    Args:
+        temporal_address: The embedded server's, where one was started.
+
+    Raises:
+        SettingsError, TemporalUnreachable: One of them cannot be used; the message says which and what to do.
+    """
+    vault = open_vault(settings.vault)
+    temporal = await connect(settings, address=temporal_address, store=vault)
+    added = await ensure_search_attributes(temporal)
+    if added:
+        _log.info("temporal.search_attributes_added", extra={"names": ", ".join(added)})
+    return Core(settings, vault, temporal)
 
 
 @contextlib.asynccontextmanager
@@ -76,19 +100,15 @@ async def open_parts(settings: Settings, *, temporal_address: str | None = None)
         SettingsError, StoreUnavailable, TemporalUnreachable, PlaybookError: One of them cannot be used; the message
             says which and what to do.
     """
+    policy = PolicyFile(settings.policy_file)
+    policy.current()
+    core = await open_core(settings, temporal_address=temporal_address)
+    engine = IncidentEngine(core.temporal)
     async with contextlib.AsyncExitStack() as stack:
-        vault = open_vault(settings.vault)
-        policy = PolicyFile(settings.policy_file)
-        policy.current()
         store = await Store.open(settings.database)
         stack.push_async_callback(store.close)
-        temporal = await connect(settings, address=temporal_address, store=vault)
-        added = await ensure_search_attributes(temporal)
-        if added:
-            _log.info("temporal.search_attributes_added", extra={"names": ", ".join(added)})
-        engine = IncidentEngine(temporal)
         chat = await _open_chat(settings, store, policy, engine, stack)
-        yield Parts(settings, vault, store, temporal, engine, policy, chat)
+        yield Parts(settings, core.vault, core.temporal, store, engine, policy, chat)
 
 
 async def _open_chat(
@@ -113,7 +133,7 @@ async def _open_chat(
     return Chat(
         client=client,
         activities=ChatActivities(store, store.chat_refs, client, own, current),
-        clicks=InteractionHandler(store, current, client, engine, own),
+        clicks=ClickLoop(store, InteractionHandler(store, current, client, engine, own)),
     )
 
 
@@ -145,7 +165,7 @@ class Deliver:
 
     def __init__(self, parts: Parts, inputs: PlaybookInputs) -> None:
         self._engine, self._inputs = parts.engine, inputs
-        self._chat = parts.chat is not None
+        self._chat = parts.settings.has_chat
         self._catalogue = catalogue()
 
     async def __call__(

@@ -1,4 +1,4 @@
-"""The web service: the app, the router and the click loop, in one process."""
+"""The web service: the app and the router of alerts, in one process."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ import uvicorn
 from temporalio.service import RPCError
 
 from soar.actions.registry import catalogue
-from soar.chat.socket_mode import SocketModeReceiver
 from soar.intake.router import Router
 from soar.playbook.library import Library
-from soar.runtime.clicks import ClickLoop
 from soar.runtime.parts import Deliver, Parts
 from soar.runtime.playbook_inputs import PlaybookInputs
 from soar.runtime.settings import Settings, SettingsError
@@ -70,7 +68,6 @@ async def run_web(
     """
     settings = parts.settings
     router = Router(parts.store, library, Deliver(parts, inputs))
-    clicks = ClickLoop(parts.store, parts.chat.clicks) if parts.chat else None
     host, port = listener.getsockname()[:2]
     app = create_app(
         Services(
@@ -83,7 +80,7 @@ async def run_web(
             secrets=lambda name: tuple(s.get_secret_value() for s in settings.source_secrets.get(name, ())),
             engine=parts.engine,
             nudge_alerts=router.nudge,
-            nudge_clicks=clicks.nudge if clicks else lambda: None,
+            nudge_clicks=parts.chat.clicks.nudge if parts.chat else lambda: None,
             session_key=_session_key(settings.home),
             temporal_ready=lambda: _temporal_ready(parts),
             slack_signing_secret=(
@@ -108,12 +105,6 @@ async def run_web(
     stop = asyncio.Event()
     tasks = [asyncio.create_task(server.serve(sockets=[listener]), name="web")]
     tasks.append(asyncio.create_task(router.run(stop), name="router"))
-    if clicks is not None:
-        tasks.append(asyncio.create_task(clicks.run(stop), name="clicks"))
-    receiver = None
-    if settings.slack_app_token is not None:
-        receiver = SocketModeReceiver(settings.slack_app_token.get_secret_value(), parts.store)
-        await receiver.start()
     try:
         async with asyncio.timeout(START_SECONDS):
             while not server.started:
@@ -124,8 +115,6 @@ async def run_web(
         _log.info("web.started", extra={"address": address})
         yield address
     finally:
-        if receiver is not None:
-            await receiver.stop()
         stop.set()
         server.should_exit = True
         await asyncio.gather(*tasks)

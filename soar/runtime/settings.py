@@ -174,6 +174,10 @@ class Settings(BaseSettings):
         validation_alias=_alias("SLACK_SIGNING_SECRET"),
         description="Slack signing secret: interactions arrive by HTTP.",
     )
+    chat: bool | None = Field(
+        None,
+        description="Whether a worker of the queue `chat` runs somewhere. Unset: if this process has a Slack secret.",
+    )
     slack_base_url: str = Field(
         "https://slack.com/api/", description="Slack's Web API, or a compatible server's."
     )
@@ -274,6 +278,13 @@ class Settings(BaseSettings):
     def encryption_keys(self) -> dict[str, bytes]:
         """The codec's keys by id, the one that encrypts first; empty without encryption."""
         return parse_codec_keys(self.codec_keys.get_secret_value()) if self.codec_keys else {}
+
+    @property
+    def has_chat(self) -> bool:
+        """Whether incidents are shown in a chat."""
+        if self.chat is not None:
+            return self.chat
+        return bool(self.slack_bot_token or self.slack_signing_secret)
 
     def secret_values(self) -> tuple[str, ...]:
         """Every secret in clear, for the log to redact."""

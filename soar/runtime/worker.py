@@ -17,12 +17,13 @@ from soar.actions.activities import HEARTBEAT_SECONDS, action_activities
 from soar.actions.aws.access import AwsAccess
 from soar.actions.contract import ActionServices
 from soar.actions.registry import definitions
+from soar.chat.socket_mode import SocketModeReceiver
 from soar.engine.messages import CHAT_QUEUE, ORCHESTRATOR_QUEUE
 from soar.engine.workflow import IncidentWorkflow
 from soar.evidence import Vault
 from soar.reports.activities import ReportActivities
 from soar.runtime.orchestrator import OrchestratorActivities
-from soar.runtime.parts import Parts
+from soar.runtime.parts import Chat, Core, Parts
 from soar.runtime.settings import SettingsError
 
 __all__ = ["AWS_QUEUE", "known_queues", "run_workers"]
@@ -54,12 +55,12 @@ def known_queues() -> tuple[str, ...]:
 
 @contextlib.asynccontextmanager
 async def run_workers(
-    parts: Parts, queues: Sequence[str], *, fatal: Callable[[BaseException], None] | None = None
+    core: Core, queues: Sequence[str], *, fatal: Callable[[BaseException], None] | None = None
 ) -> AsyncIterator[None]:
     """Serve task queues for the length of a block; running activities get `graceful_timeout` at its end.
 
     Args:
-        parts: What the workers share.
+        core: What the workers share: `Parts` for the queues `orchestrator` and `chat`.
         queues: Which queues; see `known_queues`.
         fatal: Told when a worker cannot go on.
 
@@ -74,13 +75,48 @@ async def run_workers(
     async with contextlib.AsyncExitStack() as stack:
         executor = stack.enter_context(ThreadPoolExecutor(THREADS, thread_name_prefix="action"))
         for queue in dict.fromkeys(queues):
-            await stack.enter_async_context(_worker(parts, queue, executor, fatal))
+            await stack.enter_async_context(_worker(core, queue, executor, fatal))
             _log.info("worker.started", extra={"queue": queue})
+        if CHAT_QUEUE in queues:
+            await stack.enter_async_context(_clicks(core))
         yield
 
 
+@contextlib.asynccontextmanager
+async def _clicks(core: Core) -> AsyncIterator[None]:
+    """Handle clicks where the bot token is; receive them as well where they come by Socket Mode."""
+    store, chat = _whole(core).store, _connected(core)
+    stop = asyncio.Event()
+    loop = asyncio.create_task(chat.clicks.run(stop), name="clicks")
+    receiver = None
+    token = core.settings.slack_app_token
+    if token is not None:
+        receiver = SocketModeReceiver(token.get_secret_value(), store, base_url=core.settings.slack_base_url)
+        await receiver.start()
+    try:
+        yield
+    finally:
+        if receiver is not None:
+            await receiver.stop()
+        stop.set()
+        await loop
+
+
+def _whole(core: Core) -> Parts:
+    if not isinstance(core, Parts):
+        raise TypeError("the queues orchestrator and chat need the store")
+    return core
+
+
+def _connected(core: Core) -> Chat:
+    chat = _whole(core).chat
+    if chat is None:
+        raise SettingsError([("SLACK_BOT_TOKEN", "is not set: the chat worker has no workspace to talk to")])
+    return chat
+
+
 def _worker(
-    parts: Parts, queue: str, executor: Executor, fatal: Callable[[BaseException], None] | None
+    core: Core, queue: str, executor: Executor, fatal: Callable[[BaseException], None] | None
 ) -> Worker:
     async def on_fatal(error: BaseException) -> None:
         _log.error("worker.failed", extra={"queue": queue, "error": str(error)})
@@ -88,10 +124,10 @@ def _worker(
             fatal(error)
 
     return Worker(
-        parts.temporal,
+        core.temporal,
         task_queue=queue,
         workflows=[IncidentWorkflow] if queue == ORCHESTRATOR_QUEUE else [],
-        activities=_activities(parts, queue, executor),
+        activities=_activities(core, queue, executor),
         # A dead worker is noticed by the heartbeats that do not come; they must not be held back.
         max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
         default_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
@@ -99,24 +135,21 @@ def _worker(
     )
 
 
-def _activities(parts: Parts, queue: str, executor: Executor) -> list[Callable[..., Any]]:
+def _activities(core: Core, queue: str, executor: Executor) -> list[Callable[..., Any]]:
     found = [d for d in definitions().values() if d.spec.queue == queue]
-    activities = action_activities(found, _services(parts, queue), executor)
+    activities = action_activities(found, _services(core, queue), executor)
     if queue == ORCHESTRATOR_QUEUE:
+        parts = _whole(core)
         own = OrchestratorActivities(parts.store, parts.policy)
         reports = ReportActivities(parts.store, parts.vault, parts.settings.home / "reports")
         activities += [own.project, own.current_policy, reports.write]
     if queue == CHAT_QUEUE:
-        if parts.chat is None:
-            raise SettingsError(
-                [("SLACK_BOT_TOKEN", "is not set: the chat worker has no workspace to talk to")]
-            )
-        activities.append(parts.chat.activities.sync)
+        activities.append(_connected(core).activities.sync)
     return activities
 
 
-def _services(parts: Parts, queue: str) -> ActionServices:
-    settings = parts.settings
+def _services(core: Core, queue: str) -> ActionServices:
+    settings = core.settings
     services: list[object] = []
     if queue == AWS_QUEUE:
         regions = settings.aws_regions
@@ -128,7 +161,7 @@ def _services(parts: Parts, queue: str) -> ActionServices:
                 **({"default_region": regions[0]} if regions else {}),
             )
         )
-    return ActionServices(VaultSink(parts.vault), *services)
+    return ActionServices(VaultSink(core.vault), *services)
 
 
 async def temporal_answers(client: Client) -> bool:

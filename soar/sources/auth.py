@@ -43,7 +43,6 @@ def verify_shared_secret(request: SourceRequest, secrets: tuple[str, ...], *, se
         Unauthenticated: It knows none, or none is set.
     """
     secrets = tuple(secret for secret in secrets if secret)  # an empty one would let everybody sign
-    secrets = tuple(secret for secret in secrets if secret)
     if not secrets:
         raise Unauthenticated(f"no secret is set for this source; set {setting}")
     headers = request.headers

@@ -1,6 +1,6 @@
 """The console: pages for people, drawn on the server, which work without scripts."""
 
-from __future__ import annotations
+# Annotations are evaluated here, not postponed: FastAPI reads them, and some name things local to a function.
 
 import asyncio
 import secrets

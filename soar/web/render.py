@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -52,8 +53,11 @@ def _iso(moment: datetime) -> str:
 
 
 def _span(passed: timedelta) -> str:
-    """`4 s`, `12 min`, `3 h 05 min`, `2 d 4 h`."""
-    seconds = max(int(passed.total_seconds()), 0)
+    """`4.2 s`, `12 min`, `3 h 05 min`, `2 d 4 h`."""
+    exact = max(passed.total_seconds(), 0.0)
+    seconds = int(exact)
+    if seconds < 10:
+        return f"{exact:.1f} s"
     if seconds < 60:
         return f"{seconds} s"
     if seconds < 3600:
@@ -80,6 +84,9 @@ def _size(count: int) -> str:
 
 
 def _value(value: JsonValue) -> str:
+    """A text as it is; anything else as JSON, in lines where it has parts."""
+    if isinstance(value, dict | list):
+        return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
     return value if isinstance(value, str) else canonical_json(value)
 
 

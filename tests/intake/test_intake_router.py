@@ -246,16 +246,6 @@ async def test_two_routers_deliver_each_of_many_alerts_once(
     assert await store.pending("alert") == 0
 
 
-async def test_incidents_are_reached_side_by_side_within_a_bound(
-    store: Store, router: Router, incidents: Incidents
-) -> None:
-    await receive(store, *(alert(str(n), f"user{n}") for n in range(40)))
-    incidents.before = lambda: asyncio.sleep(0.01)
-    assert await router.run_once() == 40
-    assert 2 <= incidents.most <= routing.AT_ONCE
-    assert len(incidents.open) == 40
-
-
 async def test_it_runs_until_it_is_stopped_and_wakes_when_nudged(
     store: Store, router: Router, incidents: Incidents, monkeypatch: pytest.MonkeyPatch
 ) -> None:

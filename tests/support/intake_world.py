@@ -89,8 +89,7 @@ class Incidents:
         open: Workflow id → the keys of the alerts that it has.
         down: Every delivery fails.
         delivered: How often each alert was brought to each workflow.
-        before, after: Awaited in each delivery, before and after the incident has the alerts.
-        most: How many deliveries ran at once.
+        after: Awaited in each delivery when the incident has the alerts.
     """
 
     def __init__(self) -> None:
@@ -99,20 +98,13 @@ class Incidents:
         self.refuses: set[str] = set()
         self.delivered: Counter[tuple[str, str]] = Counter()
         self.batches: list[int] = []
-        self.before: Callable[[], Awaitable[object]] = nothing
         self.after: Callable[[], Awaitable[object]] = nothing
-        self.running = self.most = 0
 
     async def __call__(
         self, loaded: LoadedPlaybook, key: str, alerts: Sequence[Alert], may_open: bool
     ) -> str | None:
         """See `soar.intake.router.Deliver`."""
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            await self.before()
-        finally:
-            self.running -= 1
+        await nothing()
         name = loaded.playbook.name
         if self.down or name in self.refuses:
             raise EngineUnavailable("Temporal did not take the alerts: nobody\nanswers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from soar.actions.aws.access import aws_errors, client
@@ -201,12 +202,14 @@ class DeregisterInstance(Action[InstanceParams, Registrations]):
 
     def apply(self, ctx: ActionContext, planned: Planned[InstanceParams, Registrations]) -> Result:
         elb, state = client(ctx, "elbv2"), planned.state
-        # Taking out what is out already is no error, so that a retry may do all of it again.
+        # A retry may do all of it again: taking out what is out already is what was wanted.
         with aws_errors("elasticloadbalancing:DeregisterTargets"):
             for registration in state.registrations:
-                elb.deregister_targets(
-                    TargetGroupArn=registration.group_arn, Targets=[t.call() for t in registration.targets]
-                )
+                with contextlib.suppress(elb.exceptions.InvalidTargetException):
+                    elb.deregister_targets(
+                        TargetGroupArn=registration.group_arn,
+                        Targets=[t.call() for t in registration.targets],
+                    )
         now = classic_balancers(ctx, planned.params.instance_id) if state.classic else ()
         with aws_errors("elasticloadbalancing:DeregisterInstancesFromLoadBalancer"):
             for name in state.classic:
