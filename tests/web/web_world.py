@@ -97,7 +97,7 @@ class RecordingCommands:
     """Stands in for the engine."""
 
     told: list[tuple[str, str, BaseModel]] = field(default_factory=list)
-    answer: Reply = Reply(accepted=True, message="your vote is counted")
+    answer: Reply = field(default_factory=lambda: Reply(accepted=True, message="your vote is counted"))
     error: Exception | None = None
 
     def _tell(self, name: str, workflow: str, request: BaseModel) -> Reply:
@@ -155,7 +155,7 @@ async def web_world(folder: Path, **options: Any) -> AsyncIterator[World]:
     """The app, for the length of a block."""
     url = f"sqlite+aiosqlite:///{folder / 'soar.db'}"
     await migrate(url)
-    store, vault = await Store.open(url, synchronous="OFF"), LocalVault(folder / "vault")
+    store, vault = await Store.open(url, synchronous="NORMAL"), LocalVault(folder / "vault")
     engine, nudges, ready, roster = RecordingCommands(), list[str](), [True], [IRENE, MAYA]
 
     async def temporal_ready() -> bool:
@@ -240,7 +240,9 @@ def plan(text: str) -> Plan:
     )
 
 
-def busy(incident_id: str = "INC-1", text: str = "a text", **vault: str) -> list[TimelineEntry]:
+def busy(
+    incident_id: str = "INC-1", text: str = "a text", *, approval: str = "apr_1", **vault: str
+) -> list[TimelineEntry]:
     """An incident with an approval, a step that failed, a change in place, alerts and evidence.
 
     Args:
@@ -280,7 +282,7 @@ def busy(incident_id: str = "INC-1", text: str = "a text", **vault: str) -> list
         StepStarted(step_id="s", name=text, action="a.b", risk=Risk.REVERSIBLE),
         PlanMade(step_id="s", plan=the_plan, plan_digest=digest),
         ApprovalOpened(
-            approval_id="apr_1",
+            approval_id=approval,
             step_id="s",
             plan_digest=digest,
             needed=2,
