@@ -123,24 +123,21 @@ def run(arguments: list[str]) -> int:
         The exit code; every expected error has been told in a line or two.
     """
     try:
-        result = app(arguments, prog_name="soar", standalone_mode=False)
+        app(arguments, prog_name="soar")
+    except SystemExit as ended:
+        return int(ended.code or 0)
     except CommandFailed as error:
         say(f"soar: {error}")
         return error.code
-    except typer.Abort:
+    except KeyboardInterrupt:
         say("soar: stopped")
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last one to know turns everything into a line
         return _told(error)
-    return int(result or 0)
+    return ExitCode.OK
 
 
 def _told(error: Exception) -> int:
-    import click
-
-    if isinstance(error, click.ClickException):
-        error.show()
-        return ExitCode.USAGE
     from soar.playbook.diagnostics import PlaybookError
     from soar.runtime.settings import SettingsError
     from soar.store import StoreUnavailable

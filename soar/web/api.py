@@ -1,12 +1,14 @@
 """The REST API, under `/api/v1`. The command line is one of its clients."""
 
 # Annotations are evaluated here, not postponed: FastAPI reads them, and some name things local to `api`.
+import logging
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from soar.engine.messages import Reply
+from soar.evidence import VaultCorrupt, VaultMissing, VaultUnavailable
 from soar.model.incident import Incident
 from soar.model.people import Decision, Responder, VoteChannel
 from soar.model.spec import ActionSpec
@@ -18,8 +20,9 @@ from soar.web.errors import ApiError, ErrorBody
 from soar.web.identity import bearer
 from soar.web.services import Services
 
-__all__ = ["MEDIA_TYPES", "ReportFormat", "api", "report_bytes"]
+__all__ = ["MEDIA_TYPES", "Id", "ReportFormat", "api", "report_bytes"]
 
+_log = logging.getLogger("soar.web")
 ReportFormat = Literal["json", "html", "md"]
 MEDIA_TYPES: dict[str, str] = {
     "json": "application/json",
@@ -27,6 +30,8 @@ MEDIA_TYPES: dict[str, str] = {
     "md": "text/markdown; charset=utf-8",
 }
 Limit = Annotated[int, Query(ge=1, le=500)]
+# PostgreSQL refuses to be asked for a text with a NUL in it.
+Id = Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")]
 
 
 class VoteBody(BaseModel):
@@ -82,7 +87,7 @@ async def report_bytes(services: Services, incident: Incident, form: str) -> byt
     """A report as it was last written.
 
     Raises:
-        ApiError: 404, none was written yet.
+        ApiError: 404, none was written yet; 503, the vault does not give it.
     """
     digest = incident.reports.get(form)
     if digest is None:
@@ -92,7 +97,13 @@ async def report_bytes(services: Services, incident: Incident, form: str) -> byt
             f"incident {incident.id} has no report yet",
             hint="it is written in the lessons-learned phase, and again when the incident closes",
         )
-    return await services.vault.get(digest)
+    try:
+        return await services.vault.get(digest)
+    except (VaultMissing, VaultCorrupt, VaultUnavailable) as error:
+        _log.error("web.report_unreadable", extra={"incident": incident.id, "error": str(error)})
+        raise ApiError(
+            503, "report_unreadable", "the vault does not give the report", hint="the server's log says why"
+        ) from None
 
 
 def _answer(reply: Reply) -> Reply:
@@ -125,7 +136,7 @@ def api(services: Services) -> APIRouter:
 
     @router.get("/incidents")
     async def incidents(
-        status: IncidentStatus | None = None, limit: Limit = 50, before: str = ""
+        status: IncidentStatus | None = None, limit: Limit = 50, before: Id = ""
     ) -> list[IncidentSummary]:
         """Incidents, the latest first; `before`: go on behind this id."""
         return await services.store.incidents(
@@ -188,9 +199,9 @@ def api(services: Services) -> APIRouter:
     @router.get("/alerts")
     async def alerts(
         status: Literal["received", "routed", "unmatched", "invalid"] | None = None,
-        incident: str = "",
+        incident: Id = "",
         limit: Limit = 50,
-        before: str = "",
+        before: Id = "",
     ) -> list[AlertRow]:
         """Alerts, the latest first."""
         return await services.store.alerts(
@@ -200,7 +211,7 @@ def api(services: Services) -> APIRouter:
     @router.get("/alerts/{alert_id}")
     async def alert(alert_id: str) -> AlertRow:
         """One alert and what became of it."""
-        found = await services.store.alert(alert_id)
+        found = await services.store.alert(alert_id) if "\0" not in alert_id else None
         if found is None:
             raise ApiError(404, "not_found", "there is no such alert")
         return found

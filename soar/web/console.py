@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -19,7 +19,7 @@ from soar.model.timeline import TimelineEntry
 from soar.playbook.schema import ActionStep, ParallelStep
 from soar.store.rows import AlertStatus
 from soar.web import views
-from soar.web.api import MEDIA_TYPES, ReportFormat, report_bytes
+from soar.web.api import MEDIA_TYPES, Id, ReportFormat, report_bytes
 from soar.web.commands import find_incident
 from soar.web.decisions import decisions
 from soar.web.identity import responder_of_token
@@ -36,8 +36,6 @@ MAX_CHECKED = 2_000
 """Entries of a timeline that are read and checked each time the incident's page is drawn; the timeline's own page
 checks any number."""
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
-
-Before = Annotated[str, Query(max_length=200)]
 
 
 def console(app: FastAPI, services: Services) -> None:
@@ -113,7 +111,7 @@ def _lists(services: Services, doors: Doors) -> APIRouter:
 
     @router.get("/")
     async def incidents(
-        visitor: Person, status: IncidentStatus | Literal[""] = "", before: Before = ""
+        visitor: Person, status: IncidentStatus | Literal[""] = "", before: Id = ""
     ) -> HTMLResponse:
         wanted = str(status)
         found = await services.store.incidents(status=wanted, limit=PER_PAGE + 1, before=before)
@@ -132,7 +130,7 @@ def _lists(services: Services, doors: Doors) -> APIRouter:
 
     @router.get("/alerts")
     async def alerts(
-        visitor: Person, status: AlertStatus | Literal[""] = "", before: Before = ""
+        visitor: Person, status: AlertStatus | Literal[""] = "", before: Id = ""
     ) -> HTMLResponse:
         found = await services.store.alerts(status=status, limit=PER_PAGE + 1, before=before)
         sources = [
@@ -228,10 +226,10 @@ def _incident(services: Services, doors: Doors) -> APIRouter:
 
     @router.get("/undo")
     async def undo(
-        visitor: Person, incident_id: str, step: Before = "", phase: Phase | None = None
+        visitor: Person, incident_id: str, step: Id = "", phase: Phase | None = None
     ) -> HTMLResponse:
         found = await find_incident(services, incident_id)
-        layers = views.undo_layers(found, step_id=step or None, phase=phase)
+        layers = views.undo_layers(found, services.catalogue, step_id=step or None, phase=phase)
         return _shown(visitor, "undo.html", incident=found, layers=layers, step_id=step, phase=phase)
 
     @router.get("/report")

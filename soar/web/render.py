@@ -90,6 +90,11 @@ def _value(value: JsonValue) -> str:
     return value if isinstance(value, str) else canonical_json(value)
 
 
+def _paragraphs(text: str) -> list[str]:
+    """The paragraphs of a text whose lines were broken to fit a file."""
+    return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
+
+
 def _words(text: str) -> str:
     return text.replace("_", " ")
 
@@ -105,7 +110,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        when=_when, iso=_iso, span=_span, ago=_ago, until=_until, size=_size, json=_value, words=_words
+        when=_when,
+        iso=_iso,
+        span=_span,
+        ago=_ago,
+        until=_until,
+        size=_size,
+        json=_value,
+        words=_words,
+        paragraphs=_paragraphs,
     )
     environment.globals.update(PHASES=tuple(Phase), RISK=Risk, SEVERITY=Severity)
     return environment

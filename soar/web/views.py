@@ -74,31 +74,41 @@ def approval_view(incident: Incident, approval: Approval, person: Responder) -> 
     )
 
 
+def _undoable(catalogue: Catalogue, action: str) -> bool:
+    spec = catalogue.get(action)
+    return spec is None or spec.undoable
+
+
 def undo_layers(
-    incident: Incident, *, step_id: str | None = None, phase: Phase | None = None
+    incident: Incident, catalogue: Catalogue, *, step_id: str | None = None, phase: Phase | None = None
 ) -> list[ChangeView]:
-    """What an undo would put back, newest first."""
+    """What an undo would put back, newest first; the engine refuses all of it if one of them cannot be."""
+    steps = incident.steps
     found = [
-        ChangeView(step=incident.steps[effect.step_id], effect=layer, undoable=True)
+        ChangeView(steps[layer.step_id], layer, _undoable(catalogue, layer.plan.action))
         for effect in incident.effects.values()
-        if step_id in (None, effect.step_id)
-        and (phase is None or incident.steps[effect.step_id].phase is phase)
         for layer in effect.layers
         if layer.status.in_place
+        and step_id in (None, layer.step_id)
+        and phase in (None, steps[layer.step_id].phase)
     ]
     return sorted(found, key=lambda view: view.effect.started_at, reverse=True)
 
 
 def changes(incident: Incident, catalogue: Catalogue) -> list[ChangeView]:
     """Everything that was changed, oldest first."""
-    views = []
-    for effect in incident.effects.values():
-        step = incident.steps[effect.step_id]
-        spec = catalogue.get(step.action)
-        can = (spec is None or spec.undoable) and effect.status is not EffectStatus.APPLYING
-        for layer in reversed(effect.layers):
-            views.append(ChangeView(step, layer, undoable=can and layer.status.in_place))
-    return sorted(views, key=lambda view: view.effect.started_at)
+    found = [
+        ChangeView(
+            incident.steps[effect.step_id],
+            layer,
+            layer.status.in_place
+            and effect.status is not EffectStatus.APPLYING
+            and _undoable(catalogue, layer.plan.action),
+        )
+        for effect in incident.effects.values()
+        for layer in effect.layers
+    ]
+    return sorted(found, key=lambda view: view.effect.started_at)
 
 
 def phase_states(status: IncidentStatus, current: Phase | None) -> list[tuple[Phase, str]]:

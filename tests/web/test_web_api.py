@@ -89,6 +89,8 @@ def click(value: str = "apr_1", decision: str = "vote.approve") -> bytes:
     payload = {
         "type": "block_actions",
         "user": {"id": "U0IRENE001"},
+        "team": {"id": "T0TEAM0001"},
+        "api_app_id": "A0APP00001",
         "trigger_id": "1.2.abc",
         "response_url": "https://hooks.slack.com/actions/x",
         "channel": {"id": "C0INCIDENT"},

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
-from web_world import HTML, START, World, busy, chain, opened
+from web_world import HTML, START, World, busy, chain, opened, web_world
 
+from soar.actions.registry import catalogue
 from soar.model.events import NoteAdded
 from soar.store import AlertRow, tables
 
@@ -16,7 +18,6 @@ HOSTILE = (
     "</code></td><script>alert(1)</script><img src=x onerror=alert(2)>\"'><svg/onload=alert(3)> "
     "{{ 7*7 }} {% raw %} javascript:alert(4) \u202egnp.exe\u2066 \u200b NUL\ufffd 🔥 ' onfocus='x"
 )
-ELEMENTS = {"script": {"src", "defer"}, "img": set[str](), "svg": set[str]()}
 
 
 class Shape(HTMLParser):
@@ -193,3 +194,29 @@ async def test_playbooks_and_actions_are_listed(world: World) -> None:
     assert all(loaded.playbook.name in page for loaded in world.services.library)
     page = (await world.http.get("/actions")).text
     assert all(name in page for name in world.services.catalogue)
+
+
+async def test_before_an_undo_everything_that_it_touches_is_shown(world: World) -> None:
+    entries = busy()
+    await world.store.project(entries)
+    await world.log_in()
+    page = (await world.http.get("/incidents/INC-1/undo?step=done")).text
+    assert "Put this change back?" in page
+    assert 'name="step_id" value="done"' in page
+    assert "Begin the undo" in page
+    for nothing in ("?step=s", "?phase=recovery"):
+        page = (await world.http.get(f"/incidents/INC-1/undo{nothing}")).text
+        assert "nothing of ours in place" in page
+        assert "Begin the undo" not in page
+
+
+async def test_what_cannot_be_put_back_has_no_button(tmp_path: Path) -> None:
+    name = "aws.iam.deactivate_access_key"
+    fixed = {name: catalogue()[name].model_copy(update={"undoable": False})}
+    async with web_world(tmp_path, catalogue=fixed) as world:
+        await world.store.project(busy())
+        await world.log_in()
+        assert "undo?step=done" not in (await world.http.get("/incidents/INC-1")).text
+        page = (await world.http.get("/incidents/INC-1/undo")).text
+        assert "1 of them cannot be put back" in page
+        assert "Begin the undo" not in page
