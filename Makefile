@@ -28,6 +28,8 @@ lint: $(STAMP) ## style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@set -e; for file in tests/*/conftest.py tests/*/*/conftest.py; do \
+		MYPYPATH=tests/support:$$(dirname $$file) $(BIN)/mypy --no-error-summary $$file; done
 	$(BIN)/lint-imports
 
 test: $(STAMP) ## everything that CI checks (ARGS="-k name" for some tests)
