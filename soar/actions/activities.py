@@ -20,7 +20,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from soar.actions.calls import ActionCall, ApplyCall, UndoCall, UndoReply
 from soar.actions.contract import (
@@ -247,10 +247,16 @@ def _raise(error: Exception) -> NoReturn:
             info = ErrorInfo(type="Unexpected", message=f"{type(error).__name__}: {error}"[:4000])
             retryable = True
     delay = error.retry_after if isinstance(error, Throttled) else None
+    expected = info.type != "Unexpected"
+    if expected:
+        # One line for what has a type; the SDK's own, with a stack, would tell a responder nothing more.
+        where = {"activity": activity.info().activity_type, "attempt": activity.info().attempt}
+        log.warning("action.failed", extra={**where, "type": info.type, "reason": info.message})
     raise ApplicationError(
         info.message,
         info,
         type=info.type,
         non_retryable=not retryable,
         next_retry_delay=timedelta(seconds=delay) if delay else None,
+        category=ApplicationErrorCategory.BENIGN if expected else ApplicationErrorCategory.UNSPECIFIED,
     ) from error

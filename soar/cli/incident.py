@@ -12,7 +12,7 @@ from soar.cli.exit_codes import ExitCode
 from soar.cli.output import clean, data, fail, line, say, show_json, table
 
 if TYPE_CHECKING:
-    from soar.model.incident import Incident
+    from soar.model.incident import Incident, StepRecord
     from soar.model.people import Approval
 
 __all__ = ["app"]
@@ -88,10 +88,7 @@ def show(incident_id: Id, as_json: Json = False) -> None:
     data().print()
     table(
         ["phase", "step", "status", "what came of it"],
-        [
-            [s.phase.label, s.id, s.status.value, s.result.summary if s.result else s.reason]
-            for s in incident.steps.values()
-        ],
+        [[s.phase.label, s.id, s.status.value, _outcome(s)] for s in incident.steps.values()],
     )
     if incident.effects:
         data().print()
@@ -104,6 +101,12 @@ def show(incident_id: Id, as_json: Json = False) -> None:
             ],
         )
     return None
+
+
+def _outcome(step: StepRecord) -> str:
+    if step.result is not None:
+        return step.result.summary
+    return step.reason or (f"{step.error.type}: {step.error.message}" if step.error else "")
 
 
 @app.command()

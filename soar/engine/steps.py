@@ -36,11 +36,9 @@ from soar.model.people import ApprovalStatus
 from soar.model.terms import IncidentStatus, Risk, StepStatus
 from soar.playbook.expressions import ExpressionError, evaluate, render
 from soar.playbook.graph import REPORT, UNDO, ActionNode
+from soar.playbook.policy import deciding_roles
 
-__all__ = ["ATTENTION_ROLES", "StepRunner"]
-
-ATTENTION_ROLES = ("incident-commander",)
-"""Who may decide about a failed step, besides whoever was asked to approve it."""
+__all__ = ["StepRunner"]
 
 
 class StepRunner:
@@ -258,11 +256,9 @@ class StepRunner:
 
     async def _ask(self, node: ActionNode, error: ErrorInfo) -> bool:
         run, journal = self._run, self._run.journal
-        asked = [r for a in run.incident.approvals.values() if a.step_id == node.id for r in a.roles]
+        roles = deciding_roles(await run.policy())
         journal.record(
-            StepNeedsAttention(
-                step_id=node.id, error=error, roles=tuple(dict.fromkeys((*ATTENTION_ROLES, *asked)))
-            ),
+            StepNeedsAttention(step_id=node.id, error=error, roles=roles),
             f"Needs a decision: {node.name}: {error.message}",
             phase=node.phase,
         )

@@ -32,6 +32,7 @@ __all__ = [
     "ProtectedTarget",
     "RuleMatch",
     "decide",
+    "deciding_roles",
     "implicated",
     "load_policy",
 ]
@@ -336,6 +337,16 @@ def _protected(policy: Policy, plan: Plan) -> Iterable[tuple[ProtectedTarget, Ta
         for protected in policy.protected:
             if protected.fits(target):
                 yield protected, target
+
+
+def deciding_roles(policy: Policy | None) -> tuple[str, ...]:
+    """Every role that may decide something: who is asked what to do about a failed step.
+
+    Returns:
+        The roles that rules name, and the one that decides where no rule says who.
+    """
+    named = {role for rule in policy.autonomy for role in rule.roles} if policy else set()
+    return tuple(sorted({DEFAULT_ROLE, *named}))
 
 
 def implicated(policy: Policy | None, alerts: Iterable[Alert]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from temporalio.client import Client
 
 from soar import __version__
 from soar.demo.run import Outcome, run_scenarios
@@ -48,6 +49,7 @@ async def _run(home: Path) -> dict[str, object]:
         found["refused"] = [status async for status in _bad_requests(world)]
         found["calls"] = list(world.workspace.calls) if world.workspace else []
         temporal = world.stack.parts.temporal
+        found["listed"] = await _listed(temporal, len(outcomes))
         histories = {
             o.scenario.name: (
                 await temporal.get_workflow_handle(o.incident.workflow_id).fetch_history()
@@ -61,6 +63,17 @@ async def _run(home: Path) -> dict[str, object]:
         folder.mkdir(parents=True, exist_ok=True)
         for name, history in histories.items():
             (folder / f"{name}.json").write_text(history, encoding="utf-8")
+    return found
+
+
+async def _listed(temporal: Client, wanted: int) -> int:
+    """How many incidents Temporal lists by their search attributes; its visibility is eventually consistent."""
+    query = "SoarStatus = 'closed' AND SoarPhase = 'lessons_learned' AND SoarAccount = '123456789012'"
+    found = 0
+    async with asyncio.timeout(20):
+        while found < wanted:
+            found = len([w async for w in temporal.list_workflows(query)])
+            await asyncio.sleep(0.1)
     return found
 
 
@@ -128,6 +141,10 @@ def test_the_same_alert_twice_changes_nothing(results: dict[str, object]) -> Non
 
 def test_bad_requests_get_their_answers(results: dict[str, object]) -> None:
     assert results["refused"] == [401, 401, 422, 401, 401, 200]
+
+
+def test_incidents_are_listed_by_search_attributes(results: dict[str, object]) -> None:
+    assert results["listed"] == len(SCENARIOS)
 
 
 def test_each_card_was_posted_once(results: dict[str, object]) -> None:

@@ -49,20 +49,22 @@ async def test_a_delivery_is_kept_before_it_is_acknowledged(world: World) -> Non
 
 
 @pytest.mark.parametrize(
-    ("source", "body", "headers", "status", "code"),
+    ("source", "body", "signed_body", "status", "code"),
     [
-        ("test", GOOD, {}, 401, "unauthenticated"),
-        ("test", GOOD, signed(b"another body"), 401, "unauthenticated"),
-        ("tset", GOOD, signed(GOOD), 404, "unknown_source"),
-        ("test", b"x" * (MAX_BODY + 1), {}, 413, "too_large"),
-        ("test", b"{not json", signed(b"{not json"), 422, "not_an_alert"),
-        ("test", b"{}", signed(b"{}"), 422, "not_an_alert"),
-        ("test", b"[" * 50_000, signed(b"[" * 50_000), 422, "not_an_alert"),
+        ("test", GOOD, None, 401, "unauthenticated"),
+        ("test", GOOD, b"another body", 401, "unauthenticated"),
+        ("tset", GOOD, GOOD, 404, "unknown_source"),
+        ("test", b"x" * (MAX_BODY + 1), None, 413, "too_large"),
+        ("test", b"{not json", b"{not json", 422, "not_an_alert"),
+        ("test", b"{}", b"{}", 422, "not_an_alert"),
+        ("test", b"[" * 50_000, b"[" * 50_000, 422, "not_an_alert"),
     ],
 )
 async def test_a_delivery_that_is_not_taken_says_why(
-    world: World, source: str, body: bytes, headers: dict[str, str], status: int, code: str
+    world: World, source: str, body: bytes, signed_body: bytes | None, status: int, code: str
 ) -> None:
+    # Signed here, not when the tests are collected: a signature is good for five minutes.
+    headers = {} if signed_body is None else signed(signed_body)
     reply = await world.http.post(f"/hooks/{source}", content=body, headers={**headers, **HTML})
     assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
     assert world.nudges == []
