@@ -319,54 +319,58 @@ def action(
         if name in into:
             raise TypeError(f"action {name} is declared twice")
         title, doc, example = _split_doc(target, name)
-
-        def spec(params: type[BaseModel], result: type[BaseModel], undoable: bool) -> ActionSpec:
-            return ActionSpec(
-                name=name,
-                title=title,
-                doc=doc,
-                example=example,
-                risk=risk,
-                phase=phase,
-                queue=queue or name.partition(".")[0],
-                params=params.model_json_schema(),
-                result=result.model_json_schema(),
-                permissions=permissions,
-                d3fend=d3fend,
-                react=react,
-                openc2=openc2,
-                undoable=undoable,
-                plan_timeout=plan_timeout,
-                apply_timeout=apply_timeout,
-                verify_timeout=verify_timeout,
-            )
-
-        if isinstance(target, type) and issubclass(target, Action):
-            if risk is Risk.READ:
-                raise TypeError(f"action {name}: a class changes things, so its risk is not `read`")
-            params, state = _type_arguments(target, name)
-            undoable = target.undo is not Action.undo
-            if risk is Risk.REVERSIBLE and not undoable:
-                raise TypeError(f"action {name} is declared reversible and has no `undo`")
-            into[name] = ChangeDefinition(spec(params, Changed, undoable), target(), params, state)
-        elif callable(target):
-            if risk is not Risk.READ:
-                raise TypeError(
-                    f"action {name}: what changes things is a class with plan, apply, verify and undo"
-                )
-            hints = get_type_hints(target)
-            returned = hints.pop("return", None)
-            kinds = [h for h in hints.values() if isinstance(h, type) and issubclass(h, BaseModel)]
-            if len(kinds) != 1 or not (isinstance(returned, type) and issubclass(returned, BaseModel)):
-                raise TypeError(
-                    f"action {name}: declare `(ctx: ActionContext, params: P) -> R` with pydantic types"
-                )
-            into[name] = ReadDefinition(spec(kinds[0], returned, False), target, kinds[0], returned)
-        else:
-            raise TypeError(f"action {name}: decorate a class or a function")
+        spec = ActionSpec(
+            name=name,
+            title=title,
+            doc=doc,
+            example=example,
+            risk=risk,
+            phase=phase,
+            queue=queue or name.partition(".")[0],
+            params={},
+            result={},
+            permissions=permissions,
+            d3fend=d3fend,
+            react=react,
+            openc2=openc2,
+            plan_timeout=plan_timeout,
+            apply_timeout=apply_timeout,
+            verify_timeout=verify_timeout,
+        )
+        into[name] = _define(target, spec)
         return target
 
     return register
+
+
+def _define(target: object, spec: ActionSpec) -> Definition:
+    """Make the definition of a class or function, with the schemas of its types."""
+    name = spec.name
+    if isinstance(target, type) and issubclass(target, Action):
+        if spec.risk is Risk.READ:
+            raise TypeError(f"action {name}: a class changes things, so its risk is not `read`")
+        params, state = _type_arguments(target, name)
+        undoable = target.undo is not Action.undo
+        if spec.risk is Risk.REVERSIBLE and not undoable:
+            raise TypeError(f"action {name} is declared reversible and has no `undo`")
+        return ChangeDefinition(_with_schemas(spec, params, Changed, undoable), target(), params, state)
+    if not callable(target):
+        raise TypeError(f"action {name}: decorate a class or a function")
+    if spec.risk is not Risk.READ:
+        raise TypeError(f"action {name}: what changes things is a class with plan, apply, verify and undo")
+    hints = get_type_hints(target)
+    returned = hints.pop("return", None)
+    kinds = [h for h in hints.values() if isinstance(h, type) and issubclass(h, BaseModel)]
+    if len(kinds) != 1 or not (isinstance(returned, type) and issubclass(returned, BaseModel)):
+        raise TypeError(f"action {name}: declare `(ctx: ActionContext, params: P) -> R` with pydantic types")
+    return ReadDefinition(_with_schemas(spec, kinds[0], returned, False), target, kinds[0], returned)
+
+
+def _with_schemas(
+    spec: ActionSpec, params: type[BaseModel], result: type[BaseModel], undoable: bool
+) -> ActionSpec:
+    schemas = {"params": params.model_json_schema(), "result": result.model_json_schema()}
+    return spec.model_copy(update={**schemas, "undoable": undoable})
 
 
 class Changed(BaseModel):

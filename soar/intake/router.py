@@ -6,28 +6,26 @@ whoever claimed it dies. Delivering twice is harmless: the incident knows the al
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from pydantic import ValidationError
 
+from soar.intake.loop import InboxLoop, backoff
 from soar.model.alert import Alert
 from soar.model.terms import AlertState
 from soar.playbook.expressions import ExpressionError
 from soar.playbook.library import Library
 from soar.playbook.loader import LoadedPlaybook
 from soar.playbook.match import correlation_key
-from soar.store import InboxItem, Store, StoreUnavailable
+from soar.store import InboxItem, Store
 
-__all__ = ["Deliver", "Router", "first_of"]
+__all__ = ["Deliver", "Router"]
 
 BATCH = 100
 LEASE_SECONDS = 60.0
-IDLE_SECONDS = 2.0
-MAX_DELAY_SECONDS = 60.0
 
 _log = logging.getLogger("soar.intake")
 
@@ -72,7 +70,7 @@ class _Fate:
     error: str = ""
 
 
-class Router:
+class Router(InboxLoop):
     """Works through the inbox; any number of processes may run one.
 
     Args:
@@ -82,27 +80,8 @@ class Router:
     """
 
     def __init__(self, store: Store, library: Library, deliver: Deliver) -> None:
+        super().__init__()
         self._store, self._library, self._deliver = store, library, deliver
-        self._nudged = asyncio.Event()
-
-    def nudge(self) -> None:
-        """Something has just come in."""
-        self._nudged.set()
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Route alerts until `stop` is set. Nothing but that ends it."""
-        while not stop.is_set():
-            self._nudged.clear()
-            try:
-                routed = await self.run_once()
-            except StoreUnavailable as error:
-                _log.warning("router.store_unavailable", extra={"error": str(error)})
-                routed = 0
-            except Exception:  # noqa: BLE001 - one bad row or one bad day must not end routing
-                _log.exception("router.failed")
-                routed = 0
-            if not routed:
-                await first_of(self._nudged.wait(), stop.wait(), timeout=IDLE_SECONDS)
 
     async def run_once(self) -> int:
         """Route what is due.
@@ -159,8 +138,7 @@ class Router:
 
     async def _settle(self, item: InboxItem, fate: _Fate) -> None:
         if fate.error:
-            delay = min(2.0 ** min(item.attempts - 1, 10), MAX_DELAY_SECONDS)
-            await self._store.retry(item.id, fate.error, delay)
+            await self._store.retry(item.id, fate.error, backoff(item.attempts))
             return
         if fate.workflows:
             playbook, workflow = next(iter(fate.workflows.items()))
@@ -175,11 +153,3 @@ class Router:
         await self._store.set_alert(item.key, "unmatched", playbook=", ".join(fate.answered), reason=reason)
         await self._store.done(item.id, f"unmatched: {reason}")
         _log.info("alert.unmatched", extra={"alert": item.key, "reason": reason})
-
-
-async def first_of(*waits: Coroutine[object, object, object], timeout: float) -> None:
-    """Wait for the first of several things, or for `timeout` seconds to pass."""
-    tasks = [asyncio.ensure_future(w) for w in waits]
-    await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()

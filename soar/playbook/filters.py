@@ -6,6 +6,7 @@ size is charged to the budget of the rendering, so that no combination of loops 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -175,10 +176,9 @@ def _rejectattr(context: Context, value: Any, attribute: str, *rest: Any) -> lis
 
 def _number(value: Any, kind: Callable[[Any], Any], default: Any) -> Any:
     if isinstance(value, (str, int, float)) and len(str(value)) <= 40:
-        try:
+        # What says no number: the default, or the error below.
+        with contextlib.suppress(ValueError, OverflowError):
             return kind(value)
-        except (ValueError, OverflowError):
-            pass  # it says no number: the default, or the error below
     if default is not None:
         return default
     raise BadValue(f"{plain_text(value)[:40]!r} is no number", "give a default: | int(0)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from collections.abc import Callable
@@ -40,11 +41,9 @@ _FANGED_SCHEME = re.compile(r"\b(h)xx(ps?)(?=\[?://)|\b(f)x(p)(?=\[?://)", re.IG
 def _defang(value: Any) -> str:
     """Text in which addresses cannot be clicked: `hxxps://evil[.]example`."""
     text = as_text(value)
-    try:
+    with contextlib.suppress(ValueError):  # it is no address by itself
         if ipaddress.ip_address(text).version == 6:
             return text.replace(":", "[:]")
-    except ValueError:
-        pass  # not an address by itself
     text = _SCHEME.sub(lambda m: f"{m[1]}xx{m[2]}" if m[1] else f"{m[3]}x{m[4]}", text)
     return _DOT.sub("[.]", text).replace("[@]", "@").replace("@", "[@]")
 

@@ -11,19 +11,17 @@ from soar.chat.client import ChatError, SlackThrottled
 from soar.chat.deliver import InteractionHandler
 from soar.chat.interactions import INBOX_KIND, Interaction
 from soar.engine.client import EngineUnavailable
-from soar.intake.router import first_of
-from soar.store import InboxItem, Store, StoreUnavailable
+from soar.intake.loop import InboxLoop, backoff
+from soar.store import InboxItem, Store
 
 __all__ = ["ClickLoop"]
 
 LEASE_SECONDS = 60.0
-IDLE_SECONDS = 2.0
-MAX_DELAY_SECONDS = 60.0
 
 _log = logging.getLogger("soar.clicks")
 
 
-class ClickLoop:
+class ClickLoop(InboxLoop):
     """Handles the clicks in the inbox; any number of processes may run one.
 
     Args:
@@ -32,27 +30,8 @@ class ClickLoop:
     """
 
     def __init__(self, store: Store, handler: InteractionHandler) -> None:
+        super().__init__()
         self._store, self._handler = store, handler
-        self._nudged = asyncio.Event()
-
-    def nudge(self) -> None:
-        """Something has just come in."""
-        self._nudged.set()
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Handle clicks until `stop` is set."""
-        while not stop.is_set():
-            self._nudged.clear()
-            try:
-                handled = await self.run_once()
-            except StoreUnavailable as error:
-                _log.warning("clicks.store_unavailable", extra={"error": str(error)})
-                handled = 0
-            except Exception:  # noqa: BLE001 - whatever it is, the clicks stay in the inbox and come due again
-                _log.exception("clicks.failed")
-                handled = 0
-            if not handled:
-                await first_of(self._nudged.wait(), stop.wait(), timeout=IDLE_SECONDS)
 
     async def run_once(self) -> int:
         """Handle what is due.
@@ -71,7 +50,7 @@ class ClickLoop:
             _log.error("clicks.unreadable", extra={"item": item.id, "error": str(error)})
             await self._store.done(item.id, "unreadable")
         except (EngineUnavailable, ChatError) as error:
-            delay = min(2.0 ** min(item.attempts, 10), MAX_DELAY_SECONDS)
+            delay = backoff(item.attempts + 1)
             if isinstance(error, SlackThrottled):
                 delay = max(delay, error.retry_after)
             _log.warning("clicks.retried", extra={"item": item.id, "delay": delay, "error": str(error)})

@@ -2,6 +2,7 @@
 
 # Annotations are evaluated here, not postponed: FastAPI reads them, and some name things local to `api`.
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -118,21 +119,21 @@ def api(services: Services) -> APIRouter:
     async def who(request: Request) -> Responder:
         return await bearer(request, services)
 
-    Person = Annotated[Responder, Depends(who)]
     router = APIRouter(
         prefix="/api/v1",
         tags=["api"],
         dependencies=[Depends(who)],
         responses={status: {"model": ErrorBody} for status in (401, 403, 404, 409, 422, 503)},
     )
+    _incidents(router, services)
+    _commands(router, services, who)
+    _alerts(router, services)
+    _catalogue(router, services)
+    return router
 
-    def commands(person: Responder) -> Commands:
-        return Commands(services, person, VoteChannel.API)
 
-    @router.get("/me")
-    async def me(person: Person) -> Responder:
-        """Whom the token stands for."""
-        return person
+def _incidents(router: APIRouter, services: Services) -> None:
+    """What can be read of incidents."""
 
     @router.get("/incidents")
     async def incidents(
@@ -167,6 +168,19 @@ def api(services: Services) -> APIRouter:
             headers={"Content-Disposition": f'attachment; filename="{found.id}.{format}"'},
         )
 
+
+def _commands(router: APIRouter, services: Services, who: Callable[[Request], Awaitable[Responder]]) -> None:
+    """What people tell incidents, and who they are."""
+    Person = Annotated[Responder, Depends(who)]
+
+    def commands(person: Responder) -> Commands:
+        return Commands(services, person, VoteChannel.API)
+
+    @router.get("/me")
+    async def me(person: Person) -> Responder:
+        """Whom the token stands for."""
+        return person
+
     @router.post("/incidents/{incident_id}/approvals/{approval_id}/votes")
     async def vote(incident_id: str, approval_id: str, body: VoteBody, person: Person) -> Reply:
         """Approve or deny a plan."""
@@ -196,6 +210,10 @@ def api(services: Services) -> APIRouter:
         """Write something down."""
         return _answer(await commands(person).note(await find_incident(services, incident_id), body.text))
 
+
+def _alerts(router: APIRouter, services: Services) -> None:
+    """What came in, and what became of it."""
+
     @router.get("/alerts")
     async def alerts(
         status: Literal["received", "routed", "unmatched", "invalid"] | None = None,
@@ -215,6 +233,10 @@ def api(services: Services) -> APIRouter:
         if found is None:
             raise ApiError(404, "not_found", "there is no such alert")
         return found
+
+
+def _catalogue(router: APIRouter, services: Services) -> None:
+    """What is installed."""
 
     @router.get("/playbooks")
     async def playbooks() -> list[PlaybookInfo]:
@@ -248,5 +270,3 @@ def api(services: Services) -> APIRouter:
             )
             for source in services.sources.values()
         ]
-
-    return router

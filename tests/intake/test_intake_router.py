@@ -12,6 +12,7 @@ from intake_world import Incidents, alert, library, nothing, receive
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from soar.intake import loop
 from soar.intake import router as routing
 from soar.intake.router import Router
 from soar.model.terms import AlertState
@@ -249,7 +250,7 @@ async def test_two_routers_deliver_each_of_many_alerts_once(
 async def test_it_runs_until_it_is_stopped_and_wakes_when_nudged(
     store: Store, router: Router, incidents: Incidents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routing, "IDLE_SECONDS", 3600.0)
+    monkeypatch.setattr(loop, "IDLE_SECONDS", 3600.0)
     stop = asyncio.Event()
     running = asyncio.create_task(router.run(stop))
     for number in range(3):
@@ -268,7 +269,7 @@ async def is_routed(store: Store, key: str) -> bool:
 async def test_a_database_that_fails_for_a_while_ends_no_router(
     store: Store, database_url: str, router: Router, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routing, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(loop, "IDLE_SECONDS", 0.05)
     one = alert("1")
     await receive(store, one)
     admin = create_async_engine(database_url)
