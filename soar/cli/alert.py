@@ -188,9 +188,27 @@ def list_alerts(
 
 
 @app.command()
-def show(alert_id: str) -> None:
-    """Show one alert and what became of it, as JSON.
+def show(alert_id: str, as_json: Json = False) -> None:
+    """Show one alert and what became of it.
 
     Example: soar alert show 4be2…
     """
-    show_json(Api().get(f"/alerts/{alert_id}"))
+    found = Api().get(f"/alerts/{alert_id}")
+    if as_json:
+        return show_json(found)
+    for name in (
+        "id",
+        "title",
+        "source",
+        "status",
+        "incident_id",
+        "playbook",
+        "field",
+        "reason",
+        "received_at",
+    ):
+        line(name.replace("_", " "), found[name] or "–")
+    line("raw bytes", f"sha256 {found['raw_digest']} in the vault")
+    for observable in (found["alert"] or {}).get("observables", ()):
+        line(observable["type"], observable["value"])
+    return None

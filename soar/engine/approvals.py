@@ -6,6 +6,7 @@ plan comes from the workflow.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from soar.engine.messages import VoteRequest
@@ -33,13 +34,20 @@ class Refused(Fact):
     message: str
 
 
-def role_refusal(responder: Responder, roles: tuple[str, ...]) -> str:
-    """Why a person may not decide, in words; empty if the person may."""
+def role_refusal(responder: Responder, roles: tuple[str, ...], excluded: Mapping[str, str]) -> str:
+    """Why a person may not decide, in words; empty if the person may.
+
+    Args:
+        roles: One of them is needed.
+        excluded: Responder id → why this person may not, whatever the roles.
+    """
     if not roles:
         return "nobody may decide this: no policy names a role for it"
     if not set(responder.roles) & set(roles):
         held = ", ".join(responder.roles) or "none"
         return f"this takes the role {' or '.join(roles)}; yours: {held}"
+    if responder.id in excluded:
+        return f"you may not decide this one: {excluded[responder.id]}"
     return ""
 
 
@@ -58,10 +66,8 @@ def judge(approval: Approval, request: VoteRequest, now: datetime) -> Counted | 
         return Refused(
             message="you decided about another plan than the one that is open now; look at it again"
         )
-    if refusal := role_refusal(person, approval.roles):
+    if refusal := role_refusal(person, approval.roles, approval.excluded):
         return Refused(message=refusal)
-    if person.id in approval.excluded:
-        return Refused(message=f"you may not decide this one: {approval.excluded[person.id]}")
     earlier = [v.decision for v in approval.votes if v.responder == person.id]
     if request.decision in earlier:
         return Repeated(message=f"your vote ({request.decision.value}) is already counted")

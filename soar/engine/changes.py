@@ -22,9 +22,9 @@ from soar.model.events import (
     UndoRefused,
 )
 from soar.model.terms import Phase
-from soar.playbook.graph import ActionNode, NodeSpec
+from soar.playbook.graph import BUILTIN_SPECS, UNDO, ActionNode, NodeSpec
 
-__all__ = ["CatalogueChange", "ChangeKind", "Superseded", "UndoChange", "effects_to_undo"]
+__all__ = ["CatalogueChange", "ChangeKind", "Superseded", "UndoChange", "effects_to_undo", "undo_node"]
 
 T = TypeVar("T")
 
@@ -133,6 +133,30 @@ def effects_to_undo(run: Run, step_ids: list[str] | None, phase: Phase | None = 
         and (phase is None or incident.steps[layer.step_id].phase is phase)
     ]
     return sorted(chosen, key=lambda e: e.started_at, reverse=True)
+
+
+def undo_node(step_id: str, name: str, phase: Phase, step_ids: list[str]) -> ActionNode:
+    """The step that an undo is which no playbook holds.
+
+    Args:
+        step_ids: Whose changes are put back.
+    """
+    spec = BUILTIN_SPECS[UNDO]
+    return ActionNode(
+        id=step_id,
+        name=name,
+        phase=phase,
+        action=UNDO,
+        params={"steps": list(step_ids)},
+        spec=NodeSpec(
+            risk=spec.risk,
+            queue=spec.queue,
+            undoable=False,
+            plan_timeout=spec.plan_timeout,
+            apply_timeout=spec.apply_timeout,
+            verify_timeout=spec.verify_timeout,
+        ),
+    )
 
 
 class UndoChange:

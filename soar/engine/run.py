@@ -16,7 +16,7 @@ from soar.model.change import ErrorInfo, Plan
 from soar.model.incident import Incident
 from soar.model.terms import IncidentStatus, Phase, Risk
 from soar.playbook.graph import ActionNode, NodeSpec
-from soar.playbook.policy import Policy, PolicyDecision, decide
+from soar.playbook.policy import Policy, PolicyDecision, decide, deciding_roles, implicated
 from soar.playbook.schema import Retry
 
 __all__ = ["HEARTBEAT_TIMEOUT", "Run", "StepFailure", "Stopped", "retry_policy"]
@@ -120,6 +120,16 @@ class Run:
             retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
         )
         return found.policy
+
+    async def deciders(self) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Who may decide what no plan asks about: a failed step, an undo.
+
+        Returns:
+            The roles, one of which is needed, and who may not in spite of them, with why.
+        """
+        policy = await self.policy()
+        excluded = implicated(policy, self.incident.alerts) if policy else {}
+        return deciding_roles(policy), excluded
 
     def decide(
         self, policy: Policy | None, *, risk: Risk, phase: Phase, plan: Plan, node: ActionNode

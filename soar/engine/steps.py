@@ -36,7 +36,6 @@ from soar.model.people import ApprovalStatus
 from soar.model.terms import IncidentStatus, Risk, StepStatus
 from soar.playbook.expressions import ExpressionError, evaluate, render
 from soar.playbook.graph import REPORT, UNDO, ActionNode
-from soar.playbook.policy import deciding_roles
 
 __all__ = ["StepRunner"]
 
@@ -256,9 +255,9 @@ class StepRunner:
 
     async def _ask(self, node: ActionNode, error: ErrorInfo) -> bool:
         run, journal = self._run, self._run.journal
-        roles = deciding_roles(await run.policy())
+        roles, excluded = await run.deciders()
         journal.record(
-            StepNeedsAttention(step_id=node.id, error=error, roles=roles),
+            StepNeedsAttention(step_id=node.id, error=error, roles=roles, excluded=excluded),
             f"Needs a decision: {node.name}: {error.message}",
             phase=node.phase,
         )

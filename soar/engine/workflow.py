@@ -11,7 +11,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 from temporalio.exceptions import ApplicationError
 
 from soar.engine.approvals import Counted, Repeated, judge, outcome, role_refusal
-from soar.engine.changes import effects_to_undo
+from soar.engine.changes import effects_to_undo, undo_node
 from soar.engine.delivery import Delivery
 from soar.engine.interpreter import Interpreter
 from soar.engine.messages import (
@@ -42,7 +42,7 @@ from soar.model.incident import Incident
 from soar.model.people import ApprovalStatus, Responder
 from soar.model.terms import AlertState, IncidentStatus, Phase, StepStatus
 from soar.model.timeline import Actor, ActorKind
-from soar.playbook.graph import BUILTIN_SPECS, UNDO, ActionNode, NodeSpec
+from soar.playbook.graph import UNDO, ActionNode
 
 __all__ = ["SEARCH_ATTRIBUTES", "IncidentWorkflow"]
 
@@ -76,6 +76,7 @@ class IncidentWorkflow:
         self._refusals: dict[str, int] = {}
         self._undos = 0
         self._undoing = 0
+        self._broken: BaseException | None = None
         self._shown: dict[str, object] = {}
         before = start.resume
         self._ended_as = (before.status, before.closed_reason) if before else (IncidentStatus.CLOSED, "")
@@ -90,7 +91,10 @@ class IncidentWorkflow:
         life = asyncio.create_task(self._live())
         while not life.done():
             try:
-                await workflow.wait_condition(life.done)
+                await workflow.wait_condition(lambda: life.done() or self._broken is not None)
+                if self._broken is not None:
+                    # A fault of ours: it fails the workflow task, which is tried again once the fault is mended.
+                    raise self._broken
             except asyncio.CancelledError:
                 # Nothing is torn apart: what has begun ends and is recorded, then the incident closes as cancelled.
                 self._run.request_stop(IncidentStatus.CANCELLED, "the incident was cancelled")
@@ -143,6 +147,9 @@ class IncidentWorkflow:
 
     async def _undo_only(self, request: UndoRequest) -> tuple[IncidentStatus, str]:
         """A closed incident was opened again to put changes back; it closes as it was."""
+        if refusal := role_refusal(request.responder, *await self._run.deciders()):
+            self._refuse("undo", request.responder, "undo", refusal)
+            return self._ended_as
         try:
             await self._undo(request)
         except Stopped as stopped:
@@ -297,7 +304,7 @@ class IncidentWorkflow:
             return Reply(
                 accepted=False, message=f"step {step.id} waits for no decision: it is {step.status.value}"
             )
-        if refusal := role_refusal(request.responder, step.attention_roles):
+        if refusal := role_refusal(request.responder, step.attention_roles, step.attention_excluded):
             return self._refuse(step.id, request.responder, request.decision, refusal)
         person, journal = _actor(request.responder), self._run.journal
         because = f" — {request.reason}" if request.reason else ""
@@ -330,9 +337,11 @@ class IncidentWorkflow:
         effects = effects_to_undo(self._run, [request.step_id] if request.step_id else None, request.phase)
         if not effects:
             return Reply(accepted=False, message="nothing of ours is in place there")
-        if not request.responder.roles:
-            return self._refuse("undo", request.responder, "undo", "you hold no role in the policy")
+        # Taken before the first wait: the incident does not close while an undo is being decided on.
         self._undoing += 1
+        if refusal := role_refusal(request.responder, *await self._run.deciders()):
+            self._undoing -= 1
+            return self._refuse("undo", request.responder, "undo", refusal)
         asyncio.create_task(self._undo(request)).add_done_callback(self._undo_ended)
         return Reply(
             accepted=True, message=f"undo of {len(effects)} change(s) begun; it may ask for approval"
@@ -346,7 +355,7 @@ class IncidentWorkflow:
         self._undoing -= 1
         error = task.exception()
         if error is not None and not isinstance(error, Stopped):
-            raise error
+            self._broken = error
 
     async def _undo(self, request: UndoRequest) -> None:
         """Run an undo as a step of its own: planned, approved, proven, recorded like every other."""
@@ -363,26 +372,11 @@ class IncidentWorkflow:
             + because,
             actor=_actor(request.responder),
         )
-        spec = BUILTIN_SPECS[UNDO]
-        node = ActionNode(
-            id=step_id,
-            name=f"Undo asked by {request.responder.name}",
-            phase=self._run.incident.phase or Phase.RECOVERY,
-            next=None,
-            action=UNDO,
-            params={"steps": list(dict.fromkeys(e.step_id for e in effects))},
-            when=None,
-            on_error="ask",
-            timeout=None,
-            approval=None,
-            spec=NodeSpec(
-                risk=spec.risk,
-                queue=spec.queue,
-                undoable=False,
-                plan_timeout=spec.plan_timeout,
-                apply_timeout=spec.apply_timeout,
-                verify_timeout=spec.verify_timeout,
-            ),
+        node = undo_node(
+            step_id,
+            f"Undo asked by {request.responder.name}",
+            self._run.incident.phase or Phase.RECOVERY,
+            list(dict.fromkeys(e.step_id for e in effects)),
         )
         await self._steps.execute(node)
 

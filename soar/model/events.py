@@ -154,6 +154,7 @@ class StepNeedsAttention(Fact):
     step_id: str
     error: ErrorInfo
     roles: tuple[str, ...] = ()
+    excluded: dict[str, str] = Field(default={}, description="responder id → why this person may not decide")
 
 
 class AttentionResolved(Fact):

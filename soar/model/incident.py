@@ -66,6 +66,7 @@ class StepRecord(State):
     result: Result | None = None
     error: ErrorInfo | None = None
     attention_roles: tuple[str, ...] = ()
+    attention_excluded: dict[str, str] = {}
     reason: str = ""
 
 
@@ -317,7 +318,8 @@ def _apply_step(incident: Incident, event: AnyEvent, entry: TimelineEntry) -> No
             _end_step(incident, event.step_id, StepStatus.FAILED, entry.time).error = event.error
         case StepNeedsAttention():
             step = incident.steps[event.step_id]
-            step.status, step.error, step.attention_roles = StepStatus.ATTENTION, event.error, event.roles
+            step.status, step.error = StepStatus.ATTENTION, event.error
+            step.attention_roles, step.attention_excluded = event.roles, event.excluded
         case AttentionResolved():
             step = incident.steps[event.step_id]
             step.status, step.attention_roles = StepStatus.RUNNING, ()

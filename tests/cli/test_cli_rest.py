@@ -105,7 +105,8 @@ def test_alerts_are_sent_signed_and_listed(
     alert_id = out.strip()
     code, out, err = soar("alert", "send", str(FINDING))
     assert (code, out.strip(), "known already" in err) == (0, alert_id, True)
-    assert json.loads(soar("alert", "show", alert_id)[1])["status"] == "received"
+    assert json.loads(soar("alert", "show", alert_id, "--json")[1])["status"] == "received"
+    assert "received" in soar("alert", "show", alert_id)[1]
     lines = tmp_path / "alerts.jsonl"
     lines.write_text('{"detail-type": "x"}\n\n{"no": "finding"}\n')
     code, _, err = soar("alert", "send", str(lines))

@@ -85,6 +85,17 @@ autonomy:
 """
 
 
+MIXED = POLICY.replace(
+    """    decide: ask
+    approvers: 1
+    roles: [incident-commander]
+    why: people look at every switch""",
+    """    decide: automatic
+    why: lamps are harmless""",
+)
+"""Switching is automatic, smashing takes two people."""
+
+
 @dataclass
 class World:
     """Lamps, and what was done to them.

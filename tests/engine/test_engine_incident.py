@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from engine_world import ALICE, AUTOMATIC, BOB, CAROL, Started, World, alert, incident
+from engine_world import ALICE, AUTOMATIC, BOB, CAROL, MIXED, Started, World, alert, incident
 from temporalio.testing import WorkflowEnvironment
 
 from soar.actions.errors import PermissionMissing, Unavailable
@@ -352,6 +352,51 @@ async def test_undo_puts_back_the_recorded_state_after_asking(env: WorkflowEnvir
         await vote(run, ALICE, Decision.DENY, approval=pause.id)
         ended = await run.end()
     assert not ended.residual
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_who_may_not_decide_may_not_undo_either(env: WorkflowEnvironment, closed: bool) -> None:
+    """Not even where policy would let the change itself run by itself: undoing a containment is a decision."""
+    mallory = Responder(id="mallory", name="Mallory", roles=("incident-commander",))
+    playbook = ONE_SWITCH + ("" if closed else "  - {id: pause, do: lamp.smash, with: {lamp: yard}}\n")
+    async with incident(env, playbook, policy=MIXED, actor={"name": "mallory"}) as run:
+        if closed:
+            before = await run.end()
+            start = await run.engine.start_of(before.workflow_id, before.run_id)
+            resumed = start.model_copy(update={"resume": before})
+            request = UndoRequest(step_id="dark", responder=CAROL)
+            await run.engine.undo(run.workflow_id, request, request_id="u", closed=resumed)
+            run.workflow_id = "incident-undo/INC-TEST"
+            ended = await run.end()
+        else:
+            await run.approval()
+            for who in (CAROL, mallory):
+                request = UndoRequest(step_id="dark", responder=who)
+                assert not (await run.engine.undo(run.workflow_id, request, request_id=who.id)).accepted
+            await vote(run, ALICE, Decision.DENY)
+            ended = await run.end()
+    assert run.world.lamps["hall"] == "off"
+    assert ended.effects["dark"].status is EffectStatus.VERIFIED
+    refused = [e.actor.id for e in run.recorded.entries if e.kind == "approval.refused"]
+    assert refused == (["carol"] if closed else ["carol", "mallory"])
+
+
+async def test_an_implicated_person_may_not_skip_a_failed_step(env: WorkflowEnvironment) -> None:
+    mallory = Responder(id="mallory", name="Mallory", roles=("incident-commander",))
+    world = World(lamps={"hall": "on"})
+
+    def fault(call: str) -> None:
+        if call == "hall:apply":
+            raise PermissionMissing("no", permission="lamp:Switch")
+
+    world.faults = fault
+    async with incident(env, ONE_SWITCH, world=world, actor={"name": "mallory"}) as run:
+        await vote(run, ALICE)
+        await run.until(lambda i: bool(i.needing_attention))
+        reply = await decide(run, mallory, "dark", "skip")
+        assert (reply.accepted, "may not decide" in reply.message) == (False, True)
+        assert (await decide(run, BOB, "dark", "stop")).accepted
+        await run.end()
 
 
 async def test_undo_refuses_when_the_target_drifted(env: WorkflowEnvironment) -> None:
