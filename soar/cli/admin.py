@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soar.cli.exit_codes import ExitCode
-from soar.cli.output import data, fail, line, say, table
+from soar.cli.output import data, fail, line, say, show_json, table
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from soar.store import Store
 
-__all__ = ["policy_app", "settings", "token_app"]
+__all__ = ["policy_app", "settings", "slack_app", "token_app"]
 
 policy_app = typer.Typer(no_args_is_help=True, help="The organisation's rules.")
+slack_app = typer.Typer(no_args_is_help=True, help="The connection to Slack.")
 token_app = typer.Typer(no_args_is_help=True, help="API tokens of responders.")
 
 
@@ -86,6 +87,27 @@ def revoke(responder: str) -> None:
         say(f"{await store.revoke_tokens(responder)} token(s) revoked")
 
     asyncio.run(_with_store(work))
+
+
+@slack_app.command("manifest")
+def manifest(
+    http: Annotated[
+        bool, typer.Option("--http", help="Clicks come by HTTP instead of by Socket Mode.")
+    ] = False,
+) -> None:
+    """Print the manifest of the Slack app, with exactly the scopes that are used.
+
+    Example: soar slack manifest > manifest.json
+    """
+    from soar.chat.manifest import manifest as made
+    from soar.chat.settings import ChatSettings
+    from soar.runtime.settings import load_settings
+
+    chat = ChatSettings(public_url=load_settings().public_url)
+    try:
+        show_json(made(chat, socket_mode=not http))
+    except ValueError as error:
+        fail(str(error), ExitCode.USAGE)
 
 
 def settings(

@@ -35,6 +35,7 @@ app.add_typer(actions.app, name="actions")
 app.add_typer(actions.sources_app, name="sources")
 app.add_typer(admin.policy_app, name="policy")
 app.add_typer(admin.token_app, name="token")
+app.add_typer(admin.slack_app, name="slack")
 app.command("settings")(admin.settings)
 
 

@@ -112,6 +112,17 @@ def test_policy_and_tokens(soar: Any, tmp_path: Path, monkeypatch: pytest.Monkey
     assert (code, "policy.yaml:2:" in err, "responders" in err) == (ExitCode.FAILED, True, True)
 
 
+def test_the_slack_manifest(soar: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = json.loads(soar("slack", "manifest")[1])
+    assert "chat:write" in made["oauth_config"]["scopes"]["bot"]
+    assert made["settings"]["socket_mode_enabled"] is True
+    code, _, err = soar("slack", "manifest", "--http")
+    assert (code, "SOAR_PUBLIC_URL" in err) == (ExitCode.USAGE, True)
+    monkeypatch.setenv("SOAR_PUBLIC_URL", "https://soar.example.com")
+    made = json.loads(soar("slack", "manifest", "--http")[1])
+    assert made["settings"]["interactivity"]["request_url"] == "https://soar.example.com/slack/interactions"
+
+
 def test_settings_mask_secrets_and_name_misspelt_variables(
     soar: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
