@@ -113,13 +113,13 @@ async def _watched(
 
 def _introduce(messages: Console, world: DemoWorld, folder: Path, yes: bool) -> None:
     messages.print()
-    messages.print(Text(f"  console       {world.stack.url}   (token: {world.token})"))
+    messages.print(Text(f"  console       {world.stack.url}   (token: {world.token})"), soft_wrap=True)
     if world.stack.temporal_ui_url:
         messages.print(Text(f"  Temporal UI   {world.stack.temporal_ui_url}"))
     if world.workspace is not None:
         messages.print(Text(f"  chat          {world.workspace.url}   (a simulated workspace)"))
     messages.print(Text(f"  account       {world.settings.aws_endpoint_url}   (simulated)"))
-    messages.print(Text(f"  everything of this run is in {folder}"))
+    messages.print(Text(f"  everything of this run is in {folder}"), soft_wrap=True)
     messages.print()
     if not yes and world.workspace is not None:
         messages.print(Text(f"Open {world.workspace.url} and decide: pick a person, read the card, click."))
@@ -132,6 +132,7 @@ async def _keep(messages: Console, world: DemoWorld) -> None:
     messages.print()
     messages.print(Text("Everything is still running; Ctrl-C ends it. To use the command line on it:"))
     messages.print(
-        Text(f"  export SOAR_URL={world.stack.url} SOAR_TOKEN={world.token}\n  .venv/bin/soar incident list")
+        Text(f"  export SOAR_URL={world.stack.url} SOAR_TOKEN={world.token}\n  .venv/bin/soar incident list"),
+        soft_wrap=True,
     )
     await stop.wait()

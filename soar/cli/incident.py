@@ -70,7 +70,7 @@ def show(incident_id: Id, as_json: Json = False) -> None:
     line("incident", f"{incident.id}  {incident.title}", style="bold")
     line("status", incident.status.value + (f": {incident.closed_reason}" if incident.closed_reason else ""))
     line("severity", incident.severity.label)
-    line("contained", _when(str(incident.contained_at or "")) or "NOT verified")
+    line("contained", _contained(incident))
     line("playbook", f"{incident.playbook} ({incident.playbook_digest[:12]})")
     line("account", f"{incident.account} {incident.region}")
     line("alerts", incident.alert_count)
@@ -101,6 +101,17 @@ def show(incident_id: Id, as_json: Json = False) -> None:
             ],
         )
     return None
+
+
+def _contained(incident: Incident) -> str:
+    from soar.model.change import EffectStatus
+
+    if incident.contained_at is None:
+        return "NOT verified"
+    changes = [incident.effects[s] for s in incident.contains if s in incident.effects]
+    back = sum(effect.status is EffectStatus.UNDONE for effect in changes)
+    since = f"; {back} of its {len(changes)} changes put back since" if back else ""
+    return f"verified {_when(str(incident.contained_at))}{since}"
 
 
 def _outcome(step: StepRecord) -> str:
@@ -198,7 +209,7 @@ def _show_plan(approval: Approval) -> None:
         line("target", f"{target.type} {target.name} {target.uid}")
     for change in plan.changes:
         line("change", f"{change.target} {change.field}: {clean(change.before)} → {clean(change.after)}")
-    for fact in (plan.blast_radius.summary, *plan.blast_radius.facts):
+    for fact in filter(None, (plan.blast_radius.summary, *plan.blast_radius.facts)):
         line("affects", fact)
     for warning in plan.warnings:
         line("warning", warning, style="yellow")

@@ -43,7 +43,9 @@ def live_view(outcomes: Sequence[Outcome], chat_url: str) -> Group:
         open_questions = incident.open_approvals
         waiting |= bool(open_questions)
         phase = incident.status.value if incident.status.ended else _phase(incident)
-        waits = ", ".join(a.plan.summary for a in open_questions)
+        waits = open_questions[0].plan.summary if open_questions else ""
+        if len(open_questions) > 1:
+            waits += f" (and {len(open_questions) - 1} more)"
         waits = waits or ", ".join(f"decision on {s.name}" for s in incident.needing_attention)
         table.add_row(incident.id, outcome.scenario.title, phase, _marks(incident), Text(waits))
     lines: list[Table | Text] = [table]
