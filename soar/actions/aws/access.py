@@ -28,6 +28,13 @@ THROTTLED = frozenset(
     | {"ProvisionedThroughputExceededException", "BandwidthLimitExceeded", "LimitExceededException"}
 )
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedAccess"})
+NOT_ACCEPTED = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "AuthFailure", "SignatureDoesNotMatch"}
+    | {"InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException"}
+)
+"""The credentials themselves are refused."""
+CONFLICTS = frozenset({"LimitExceeded", "DeleteConflict"})
+"""IAM's limits and orders: trying again changes nothing."""
 GONE = re.compile(r"(NotFound|NoSuch)")
 INVALID = re.compile(r"^(Validation|Invalid|Malformed|MissingParameter)")
 PERMISSION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z0-9*]+)")
@@ -169,11 +176,21 @@ def aws_errors(what: str) -> Iterator[None]:
 
 
 def _raise(error: ClientError, what: str) -> None:
+    """Give AWS's error its type; one that has none goes on as it is."""
     code = error.response.get("Error", {}).get("Code", "")
     message = error.response.get("Error", {}).get("Message", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     text = f"{what}: {code}: {message}"
-    if code in DENIED:
+    if code in NOT_ACCEPTED:
+        raise PermissionMissing(
+            text,
+            permission=what,
+            hint="AWS does not accept the aws worker's credentials: renew them, then retry the step",
+        ) from error
+    if code in CONFLICTS:
+        raise Refused(text, hint="make room or remove what stands in the way, then retry the step") from error
+    # Not every service writes the code where it belongs; 403 says it as well.
+    if code in DENIED or (status == 403 and not INVALID.match(code)):
         named = PERMISSION.search(message)
         permission = named.group(1) if named else what
         raise PermissionMissing(
