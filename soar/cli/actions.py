@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from soar.cli.exit_codes import ExitCode
-from soar.cli.output import data, fail, line, show_json, table
+from soar.cli.output import data, fail, line, show_json, table, write
 
 __all__ = ["app", "sources_app"]
 
@@ -53,7 +53,7 @@ def show(name: str, as_json: Json = False) -> None:
     if as_json:
         return show_json(spec)
     line(spec.name, spec.title, style="bold")
-    data().print(f"\n{spec.doc}\n")
+    write(f"\n{spec.doc}\n", lines=True)
     line("risk", spec.risk.value)
     line("undo", "yes" if spec.undoable else "no")
     line("queue", spec.queue)
@@ -69,7 +69,7 @@ def show(name: str, as_json: Json = False) -> None:
             for key, value in properties.items()
         ],
     )
-    data().print(f"\n{spec.example}")
+    write(f"\n{spec.example}", lines=True)
     return None
 
 

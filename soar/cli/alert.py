@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from soar.cli.api import DEFAULT_URL, TIMEOUT_SECONDS, Api
+from soar.cli.api import DEFAULT_URL, TIMEOUT_SECONDS, Api, at
 from soar.cli.exit_codes import ExitCode
-from soar.cli.output import data, fail, line, say, show_json, table
+from soar.cli.output import clean, data, fail, line, say, show_json, table, write
 
 if TYPE_CHECKING:
     from soar.sources.contract import Source
@@ -40,21 +40,26 @@ def _source(name: str) -> Source:
 def _payloads(name: str) -> list[Any]:
     """The alerts in a file."""
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         fail(f"{name} cannot be read: {error}", ExitCode.NOT_FOUND)
     try:
         whole = json.loads(text)
     except ValueError:
         whole = None
+    except RecursionError:
+        fail(f"{name} is nested too deeply")
+    if whole == []:
+        fail(f"{name} holds no alert")
     if whole is not None:
         return whole if isinstance(whole, list) else [whole]
     found = []
-    for number, row in enumerate(text.splitlines(), start=1):
+    # Not `splitlines`: it also splits at U+2028, which JSON allows inside a text.
+    for number, row in enumerate(text.split("\n"), start=1):
         if row.strip():
             try:
                 found.append(json.loads(row))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 fail(f"{name}:{number}: is not JSON: {error}")
     if not found:
         fail(f"{name} holds no alert")
@@ -97,16 +102,17 @@ def send(
         if reply.status_code == 202:
             answer = reply.json()
             for alert_id in answer["alerts"]:
-                data().print(alert_id)
+                write(alert_id)
             if not answer["fresh"]:
                 say(f"alert {number} was known already: nothing changes")
             continue
         failed += 1
+        if reply.status_code == 401:
+            fail(f"{url} does not take this secret; {variable} or --secret has it", ExitCode.NOT_PERMITTED)
         try:
             detail = reply.json()["error"]
-            say(
-                f"alert {number} was refused ({reply.status_code}): {detail.get('field', '')} {detail['message']}"
-            )
+            why = clean(f"{detail.get('field', '')} {detail['message']}")
+            say(f"alert {number} was refused ({reply.status_code}): {why}")
         except (ValueError, KeyError, TypeError):
             say(f"alert {number} was refused: {url} answered {reply.status_code}")
     if failed:
@@ -193,7 +199,7 @@ def show(alert_id: str, as_json: Json = False) -> None:
 
     Example: soar alert show 4be2…
     """
-    found = Api().get(f"/alerts/{alert_id}")
+    found = Api().get(at("alerts", alert_id))
     if as_json:
         return show_json(found)
     for name in (

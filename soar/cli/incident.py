@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soar.cli.api import Api
+from soar.cli.api import Api, at
 from soar.cli.exit_codes import ExitCode
 from soar.cli.output import clean, data, fail, line, say, show_json, table
 
@@ -127,7 +127,7 @@ def timeline(incident_id: Id, after: Annotated[int, typer.Option(min=0)] = 0, as
     Example: soar incident timeline INC-7K3F9QXA --after 20
     """
     api, entries = Api(), []
-    while page := api.get(f"/incidents/{incident_id}/timeline", after=after, limit=500):
+    while page := api.get(at("incidents", incident_id, "timeline"), after=after, limit=500):
         entries += page
         after = page[-1]["seq"]
     if as_json:
@@ -179,7 +179,7 @@ def _vote(incident_id: str, approval_id: str, decision: str, reason: str, yes: b
     if not yes and not typer.confirm(f"{decision} this plan?", err=True):
         fail("nothing was decided")
     reply = api.post(
-        f"/incidents/{incident.id}/approvals/{approval.id}/votes",
+        at("incidents", incident.id, "approvals", approval.id, "votes"),
         {"decision": decision, "plan_digest_prefix": approval.plan_digest, "reason": reason},
     )
     say(reply["message"])
@@ -188,15 +188,16 @@ def _vote(incident_id: str, approval_id: str, decision: str, reason: str, yes: b
 def _chosen(incident: Incident, approval_id: str) -> Approval:
     waiting = incident.open_approvals
     if approval_id:
-        found = [a for a in waiting if a.id == approval_id or a.id.startswith(approval_id)]
-        if len(found) != 1:
+        named = [a for a in waiting if a.id == approval_id]
+        waiting = named or [a for a in waiting if a.id.startswith(approval_id)]
+        if not waiting:
             fail(f"{incident.id} has no open approval {approval_id}", ExitCode.NOT_FOUND)
-        return found[0]
     if not waiting:
         fail(f"{incident.id} asks nobody at the moment", ExitCode.NOT_FOUND)
     if len(waiting) > 1:
-        names = "\n".join(f"  {a.id}  {a.plan.summary}" for a in waiting)
-        fail(f"{incident.id} has {len(waiting)} open approvals; name one:\n{names}", ExitCode.USAGE)
+        names = "\n".join(f"  {a.id}  {clean(a.plan.summary)}" for a in waiting)
+        fit = f" that begin with {approval_id}" if approval_id else ""
+        fail(f"{incident.id} has {len(waiting)} open approvals{fit}; name one:\n{names}", ExitCode.USAGE)
     return waiting[0]
 
 
@@ -249,7 +250,7 @@ def stop(incident_id: Id, step_id: str, reason: Reason = "") -> None:
 
 
 def _decide(incident_id: str, step_id: str, decision: str, reason: str) -> None:
-    path = f"/incidents/{incident_id}/steps/{step_id}/decisions"
+    path = at("incidents", incident_id, "steps", step_id, "decisions")
     say(Api().post(path, {"decision": decision, "reason": reason})["message"])
 
 
@@ -283,7 +284,7 @@ def undo(
     if not yes and not typer.confirm("put this back?", err=True):
         fail("nothing was changed")
     body: dict[str, object] = {"step_id": step or None, "phase": phase or None, "reason": reason}
-    say(api.post(f"/incidents/{incident.id}/undo", body)["message"])
+    say(api.post(at("incidents", incident.id, "undo"), body)["message"])
 
 
 @app.command()
@@ -292,7 +293,7 @@ def note(incident_id: Id, text: str) -> None:
 
     Example: soar incident note INC-7K3F9QXA "called the owner; it was not him"
     """
-    say(Api().post(f"/incidents/{incident_id}/notes", {"text": text})["message"])
+    say(Api().post(at("incidents", incident_id, "notes"), {"text": text})["message"])
 
 
 @app.command()
@@ -305,7 +306,7 @@ def report(
 
     Example: soar incident report INC-7K3F9QXA --format html --out report.html
     """
-    content = Api().get_bytes(f"/incidents/{incident_id}/report", format=form)
+    content = Api().get_bytes(at("incidents", incident_id, "report"), format=form)
     if out is None:
         typer.echo(clean(content.decode("utf-8"), lines=True))
         return

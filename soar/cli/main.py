@@ -39,6 +39,16 @@ app.add_typer(admin.slack_app, name="slack")
 app.command("settings")(admin.settings)
 
 
+@app.callback()
+def _every_command(
+    context: typer.Context,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an unexpected error came from; so does SOAR_DEBUG=1.")
+    ] = False,
+) -> None:
+    context.obj["debug"] = debug
+
+
 @app.command()
 def demo(
     yes: Annotated[
@@ -123,8 +133,9 @@ def run(arguments: list[str]) -> int:
     Returns:
         The exit code; every expected error has been told in a line or two.
     """
+    options = {"debug": False}
     try:
-        app(arguments, prog_name="soar")
+        app(arguments, prog_name="soar", obj=options)
     except SystemExit as ended:
         return int(ended.code or 0)
     except CommandFailed as error:
@@ -134,11 +145,11 @@ def run(arguments: list[str]) -> int:
         say("soar: stopped")
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last one to know turns everything into a line
-        return _told(error)
+        return _told(error, debug=options["debug"] or bool(os.environ.get("SOAR_DEBUG")))
     return ExitCode.OK
 
 
-def _told(error: Exception) -> int:
+def _told(error: Exception, *, debug: bool) -> int:
     from soar.playbook.diagnostics import PlaybookError
     from soar.runtime.settings import SettingsError
     from soar.store import StoreUnavailable
@@ -149,9 +160,12 @@ def _told(error: Exception) -> int:
     if isinstance(error, StoreUnavailable):
         say(f"soar: {error}")
         return ExitCode.UNREACHABLE
-    if os.environ.get("SOAR_DEBUG"):
-        raise error
-    say(f"soar: unexpectedly {type(error).__name__}: {error}. SOAR_DEBUG=1 shows where")
+    if debug:
+        import traceback
+
+        say("".join(traceback.format_exception(error)))
+    why = " ".join(str(error).split())[:300]
+    say(f"soar: unexpectedly {type(error).__name__}: {why}. `soar --debug …` shows where")
     return ExitCode.FAILED
 
 

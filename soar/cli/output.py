@@ -17,7 +17,7 @@ from rich.text import Text
 
 from soar.cli.exit_codes import ExitCode
 
-__all__ = ["CommandFailed", "clean", "data", "fail", "line", "say", "show_json", "table"]
+__all__ = ["CommandFailed", "clean", "data", "fail", "line", "say", "show_json", "table", "write"]
 
 _KEPT = {"\n", "\t"}
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -71,7 +71,16 @@ def say(message: str, *, style: str = "") -> None:
 
 def line(label: str, value: object, *, style: str = "") -> None:
     """Print one `label  value` line."""
-    data().print(Text(f"{label:<12} ", style="dim") + Text(clean(value), style=style))
+    data().print(Text(f"{clean(label):<12} ", style="dim") + Text(clean(value), style=style))
+
+
+def write(value: object, *, lines: bool = False) -> None:
+    """Print text that is data, on standard output, with nothing in it that a terminal obeys.
+
+    Args:
+        lines: Keep line breaks.
+    """
+    data().print(Text(clean(value, lines=lines)))
 
 
 def table(headings: list[str], rows: list[list[object]]) -> None:

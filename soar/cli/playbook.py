@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from soar.cli.exit_codes import ExitCode
-from soar.cli.output import data, fail, line, say, show_json, table
+from soar.cli.output import fail, line, say, show_json, table, write
 
 __all__ = ["app"]
 
@@ -29,8 +29,8 @@ def lint(
     Example: soar playbook lint playbooks/
     """
     from soar.actions.registry import catalogue
-    from soar.playbook.diagnostics import PlaybookError
-    from soar.playbook.library import read_text
+    from soar.playbook.diagnostics import Diagnostic, PlaybookError
+    from soar.playbook.library import Library, read_text
     from soar.playbook.lint import lint as check
     from soar.playbook.loader import load_playbook
     from soar.runtime.settings import load_settings
@@ -45,17 +45,27 @@ def lint(
             files.append(path)
         else:
             fail(f"{path} does not exist", ExitCode.NOT_FOUND)
-    known, found = catalogue(), []
+    if not files:
+        fail("no playbook was found there, so nothing was checked", ExitCode.NOT_FOUND)
+    known, readable = catalogue(), []
+    found: list[Diagnostic] = []
     for file in files:
         try:
-            found += check(load_playbook(read_text(file), file=str(file)), known)
+            loaded = load_playbook(read_text(file), file=str(file))
         except PlaybookError as error:
             found += error.diagnostics
+            continue
+        readable.append(loaded)
+        found += check(loaded, known)
+    try:
+        Library(readable)  # what would be loaded together must not share a name
+    except PlaybookError as error:
+        found += error.diagnostics
     if as_json:
         show_json(found)
     else:
         for diagnostic in found:
-            data().print(str(diagnostic))
+            write(diagnostic)
         say(f"{len(files)} playbook(s), {len(found)} finding(s)")
     if any(strict or d.severity == "error" for d in found):
         raise typer.Exit(ExitCode.FAILED)
@@ -121,7 +131,7 @@ def show(name: str, as_json: Json = False) -> None:
     line("playbook", f"{loaded.playbook.name}: {loaded.playbook.title or ''}", style="bold")
     line("version", loaded.digest)
     line("file", loaded.file)
-    data().print(loaded.playbook.description)
+    write(loaded.playbook.description, lines=True)
     rows: list[list[object]] = []
     for node in graph.nodes.values():
         if isinstance(node, ActionNode):

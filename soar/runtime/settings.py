@@ -37,6 +37,10 @@ _SOURCE_SECRETS_DOC = (
 )
 
 
+_CLIENT_VARIABLES = ("SOAR_URL", "SOAR_TOKEN", "SOAR_DEBUG")
+"""What the command line reads as a client."""
+
+
 class SettingsError(Exception):
     """Settings that cannot be used. The message names each variable and what is wrong with it.
 
@@ -342,7 +346,7 @@ def unknown_variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     Returns:
         `(variable, the nearest known one or an empty string)`.
     """
-    known: set[str] = set()
+    known = set(_CLIENT_VARIABLES)
     for name, field in Settings.model_fields.items():
         known.add(_variable(name))
         if _is_secret(field):

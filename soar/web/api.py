@@ -1,9 +1,10 @@
 """The REST API, under `/api/v1`. The command line is one of its clients."""
 
 # Annotations are evaluated here, not postponed: FastAPI reads them, and some name things local to `api`.
+import difflib
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -15,6 +16,7 @@ from soar.model.people import Decision, Responder, VoteChannel
 from soar.model.spec import ActionSpec
 from soar.model.terms import IncidentStatus, Phase
 from soar.model.timeline import TimelineEntry
+from soar.playbook.loader import LoadedPlaybook
 from soar.store import AlertRow, IncidentSummary
 from soar.web.commands import Commands, find_incident
 from soar.web.errors import ApiError, ErrorBody
@@ -72,6 +74,23 @@ class PlaybookInfo(BaseModel):
     description: str
     digest: str
     file: str
+
+    @classmethod
+    def of(cls, loaded: LoadedPlaybook) -> Self:
+        """What lists show of a playbook."""
+        return cls(
+            name=loaded.playbook.name,
+            title=loaded.playbook.title or loaded.playbook.name,
+            description=loaded.playbook.description,
+            digest=loaded.digest,
+            file=loaded.file,
+        )
+
+
+class PlaybookText(PlaybookInfo):
+    """A playbook with what is written in it, YAML."""
+
+    text: str
 
 
 class SourceInfo(BaseModel):
@@ -235,27 +254,40 @@ def _alerts(router: APIRouter, services: Services) -> None:
         return found
 
 
+def _nothing(what: str, name: str, known: Iterable[str]) -> ApiError:
+    """Nothing has that name; the hint has the nearest that something has."""
+    near = difflib.get_close_matches(name[:200], known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"see the list of {what}s"
+    return ApiError(404, "not_found", f"there is no {what} {name[:80]}", hint=hint)
+
+
 def _catalogue(router: APIRouter, services: Services) -> None:
     """What is installed."""
 
     @router.get("/playbooks")
     async def playbooks() -> list[PlaybookInfo]:
         """The playbooks in force."""
-        return [
-            PlaybookInfo(
-                name=loaded.playbook.name,
-                title=loaded.playbook.title or loaded.playbook.name,
-                description=loaded.playbook.description,
-                digest=loaded.digest,
-                file=loaded.file,
-            )
-            for loaded in services.library
-        ]
+        return [PlaybookInfo.of(loaded) for loaded in services.library]
+
+    @router.get("/playbooks/{name}")
+    async def playbook(name: str) -> PlaybookText:
+        """One playbook, with its text."""
+        found = {loaded.playbook.name: loaded for loaded in services.library}
+        if name not in found:
+            raise _nothing("playbook", name, found)
+        return PlaybookText(**PlaybookInfo.of(found[name]).model_dump(), text=found[name].text)
 
     @router.get("/actions")
     async def actions() -> list[ActionSpec]:
         """Every action, as declared."""
         return list(services.catalogue.values())
+
+    @router.get("/actions/{name}")
+    async def action(name: str) -> ActionSpec:
+        """One action, as declared."""
+        if name not in services.catalogue:
+            raise _nothing("action", name, services.catalogue)
+        return services.catalogue[name]
 
     @router.get("/sources")
     async def sources() -> list[SourceInfo]:

@@ -25,6 +25,8 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+READY_SECONDS = 3.0
+"""How long each thing that the app needs has for its answer."""
 _HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -76,11 +78,11 @@ def create_app(services: Services) -> FastAPI:
         """Whether it can do its work; says what cannot be reached."""
         missing: list[str] = []
         try:
-            await services.store.ping()
-        except StoreUnavailable:
+            await asyncio.wait_for(services.store.ping(), timeout=READY_SECONDS)
+        except (TimeoutError, StoreUnavailable):
             missing.append("store")
         try:
-            ready = await asyncio.wait_for(services.temporal_ready(), timeout=3)
+            ready = await asyncio.wait_for(services.temporal_ready(), timeout=READY_SECONDS)
         except (TimeoutError, RuntimeError, OSError):
             ready = False
         if not ready:

@@ -208,7 +208,10 @@ def _incident(services: Services, doors: Doors) -> APIRouter:
             clocks=views.clocks(found),
             phases=views.phase_views(found),
             approvals=[views.approval_view(found, a, person) for a in found.open_approvals],
-            attention=[(s, role_refusal(person, s.attention_roles)) for s in found.needing_attention],
+            attention=[
+                (s, role_refusal(person, s.attention_roles, s.attention_excluded))
+                for s in found.needing_attention
+            ],
             changes=views.changes(found, services.catalogue),
             residual=bool(found.residual),
             entries=entries[: -ENTRIES_SHOWN - 1 : -1],

@@ -61,9 +61,7 @@ class Clock:
 
 def approval_view(incident: Incident, approval: Approval, person: Responder) -> ApprovalView:
     """An open approval, as one person may see it."""
-    refusal = role_refusal(person, approval.roles)
-    if not refusal and person.id in approval.excluded:
-        refusal = approval.excluded[person.id]
+    refusal = role_refusal(person, approval.roles, approval.excluded)
     voted = [v.decision.value for v in approval.votes if v.responder == person.id]
     return ApprovalView(
         approval=approval,

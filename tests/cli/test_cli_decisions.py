@@ -12,13 +12,13 @@ import pytest
 from web_world import START, World, chain, opened, plan
 
 from soar.cli.exit_codes import ExitCode
-from soar.engine.messages import Reply, StepDecisionRequest, UndoRequest
+from soar.engine.messages import Reply, StepDecisionRequest, UndoRequest, VoteRequest
 from soar.model.events import ApprovalOpened, PlanMade, StepStarted
 from soar.model.terms import Phase, Risk
 from soar.model.timeline import TimelineEntry
 from soar.store import Store
 
-FORGED = "harmless\n  apr_2  approved by everybody \x1b[2J\u202e[red]"
+FORGED = "harmless\n  ask_2  approved by everybody \x1b[2J\u202e[red]"
 
 
 def asking(approvals: Sequence[str], text: str = "a plan") -> list[TimelineEntry]:
@@ -48,42 +48,44 @@ def project(folder: Path, entries: Sequence[TimelineEntry]) -> None:
 
     async def write() -> None:
         store = await Store.open(f"sqlite+aiosqlite:///{folder / 'soar.db'}")
-        await store.project(list(entries))
-        await store.close()
+        try:
+            await store.project(list(entries))
+        finally:
+            await store.close()
 
     asyncio.run(write())
 
 
 @pytest.fixture
 def several(server: World, tmp_path: Path) -> World:
-    project(tmp_path, asking(["apr_1", "apr_10", "apr_2"]))
+    project(tmp_path, asking(["ask_1", "ask_10", "ask_2"]))
     return server
 
 
 def test_of_several_open_approvals_one_is_to_be_named(soar: Any, several: World) -> None:
     code, out, err = soar("incident", "approve", "INC-2", "--yes")
     assert (code, out) == (ExitCode.USAGE, "")
-    assert [row.split()[0] for row in err.splitlines()[1:]] == ["apr_1", "apr_10", "apr_2"]
-    assert soar("incident", "approve", "INC-2", "apr_9", "--yes")[0] == ExitCode.NOT_FOUND
+    assert [row.split()[0] for row in err.splitlines()[1:]] == ["ask_1", "ask_10", "ask_2"]
+    assert soar("incident", "approve", "INC-2", "ask_9", "--yes")[0] == ExitCode.NOT_FOUND
     assert several.engine.told == []
 
 
-@pytest.mark.parametrize("name", ["apr_1", "apr_10", "apr_2"])
+@pytest.mark.parametrize("name", ["ask_1", "ask_10", "ask_2"])
 def test_the_exact_name_wins_over_names_that_begin_with_it(soar: Any, several: World, name: str) -> None:
     assert soar("incident", "approve", "INC-2", name, "--yes")[0] == 0
-    assert [request.approval_id for _, _, request in several.engine.told] == [name]  # type: ignore[attr-defined]
+    [(_, _, request)] = several.engine.told
+    assert isinstance(request, VoteRequest)
+    assert request.approval_id == name
 
 
 def test_a_beginning_that_fits_several_is_not_a_choice(soar: Any, several: World) -> None:
-    code, _, err = soar("incident", "deny", "INC-2", "apr_", "--yes")
-    assert (code, "apr_10" in err) == (ExitCode.USAGE, True)
+    code, _, err = soar("incident", "deny", "INC-2", "ask_", "--yes")
+    assert (code, "ask_10" in err) == (ExitCode.USAGE, True)
     assert several.engine.told == []
 
 
-def test_a_plan_cannot_forge_lines_of_the_list_of_approvals(
-    soar: Any, server: World, tmp_path: Path
-) -> None:
-    project(tmp_path, asking(["apr_1", "apr_3"], FORGED))
+def test_a_plan_cannot_forge_lines_of_the_list_of_approvals(soar: Any, server: World, tmp_path: Path) -> None:
+    project(tmp_path, asking(["ask_1", "ask_3"], FORGED))
     code, _, err = soar("incident", "approve", "INC-2")
     assert code == ExitCode.USAGE
     assert len(err.splitlines()) == 3

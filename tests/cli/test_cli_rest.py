@@ -113,4 +113,4 @@ def test_alerts_are_sent_signed_and_listed(
     assert (code, "422" in err) == (ExitCode.FAILED, True)
     code, out, _ = soar("alert", "list", "--status", "invalid", "--json")
     assert {a["field"] for a in json.loads(out)} == {"$.detail-type", "$.createdAt"}
-    assert soar("alert", "send", str(FINDING), "--secret", "wrong")[0] == ExitCode.FAILED
+    assert soar("alert", "send", str(FINDING), "--secret", "wrong")[0] == ExitCode.NOT_PERMITTED

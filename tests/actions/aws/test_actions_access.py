@@ -17,14 +17,10 @@ from soar.actions.errors import (
 )
 
 
-def refusal(code: str, message: str = "", status: int = 400, **headers: str) -> ClientError:
-    meta = {
-        "HTTPStatusCode": status,
-        "HTTPHeaders": headers,
-        "RequestId": "",
-        "HostId": "",
-        "RetryAttempts": 0,
-    }
+def refusal(
+    code: str, message: str = "", status: int = 400, headers: dict[str, str] | None = None
+) -> ClientError:
+    meta = {"HTTPStatusCode": status, "HTTPHeaders": headers or {}, "RequestId": "", "RetryAttempts": 0}
     return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": meta}, "Operation")
 
 
