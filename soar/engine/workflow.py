@@ -334,6 +334,9 @@ class IncidentWorkflow:
     @workflow.update
     async def undo(self, request: UndoRequest) -> Reply:
         """Begin to put changes back. It is planned and approved like any change."""
+        if self._run.incident.status.ended:
+            # Whatever began now would be cut off by the end of this run; a closed incident is opened again for it.
+            return Reply(accepted=False, message="the incident is just closing; ask again in a moment")
         effects = effects_to_undo(self._run, [request.step_id] if request.step_id else None, request.phase)
         if not effects:
             return Reply(accepted=False, message="nothing of ours is in place there")

@@ -554,6 +554,24 @@ async def test_an_alert_after_the_end_opens_the_next_incident(env: WorkflowEnvir
     assert run.world.lamps["hall"] == "off"
 
 
+async def test_an_undo_is_not_begun_in_an_incident_that_is_just_closing(env: WorkflowEnvironment) -> None:
+    replies: list[Reply] = []
+    async with incident(env, ONE_SWITCH, policy=AUTOMATIC) as run:
+
+        async def late() -> None:
+            if run.kinds[-1] == "incident.closed":
+                run.recorded.before_report = None
+                request = UndoRequest(step_id="dark", responder=ALICE)
+                replies.append(await run.engine.undo(run.workflow_id, request, request_id="late"))
+
+        run.recorded.before_report = late
+        ended = await run.end()
+    assert [r.accepted for r in replies] == [False]
+    assert "closing" in replies[0].message
+    assert ended.effects["dark"].status is EffectStatus.VERIFIED
+    assert run.world.lamps["hall"] == "off"
+
+
 async def test_a_closed_incident_is_opened_again_for_an_undo(env: WorkflowEnvironment) -> None:
     async with incident(env, ONE_SWITCH) as run:
         await vote(run, ALICE)
