@@ -156,13 +156,22 @@ class IncidentEngine:
         return await self._handle(workflow).query(IncidentWorkflow.state)
 
     async def start_of(self, workflow: str, run_id: str) -> IncidentStart:
-        """The input that an incident was started with, from its history."""
+        """The input that an incident was started with, from its history.
+
+        Raises:
+            IncidentEnded: Temporal does not keep its history any more.
+            EngineUnavailable: Temporal did not answer.
+        """
         handle = self._client.get_workflow_handle(workflow, run_id=run_id)
-        async for event in handle.fetch_history_events(page_size=1):
-            payloads = event.workflow_execution_started_event_attributes.input.payloads
-            values = await self._client.data_converter.decode(payloads, [IncidentStart])
-            start: IncidentStart = values[0]
-            return start
+        try:
+            async for event in handle.fetch_history_events(page_size=1):
+                payloads = event.workflow_execution_started_event_attributes.input.payloads
+                values = await self._client.data_converter.decode(payloads, [IncidentStart])
+                start: IncidentStart = values[0]
+                return start
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise EngineUnavailable(f"Temporal did not answer: {error.message}") from error
         raise IncidentEnded(f"{workflow} has no history any more")
 
     def _handle(self, workflow: str) -> WorkflowHandle[IncidentWorkflow, str]:

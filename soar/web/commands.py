@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import uuid
 from dataclasses import dataclass
 from typing import Literal
 
+from soar.engine.approvals import role_refusal
 from soar.engine.messages import NoteRequest, Reply, StepDecisionRequest, UndoRequest, VoteRequest
 from soar.model.incident import Incident
 from soar.model.people import Decision, Responder, VoteChannel
 from soar.model.terms import Phase
+from soar.playbook.policy import deciding_roles, implicated
 from soar.web.errors import ApiError
 from soar.web.services import Services
 
@@ -87,13 +90,22 @@ class Commands:
         request = UndoRequest(
             step_id=step_id, phase=phase, responder=self.person, reason=reason, channel=self.channel
         )
-        closed = None
-        if incident.status.ended:
-            start = await self.services.engine.start_of(incident.workflow_id, incident.run_id)
-            closed = start.model_copy(update={"resume": incident})
-        return await self.services.engine.undo(
+        if not incident.status.ended:
+            return await self.services.engine.undo(incident.workflow_id, request, request_id=uuid.uuid4().hex)
+        start = await self.services.engine.start_of(incident.workflow_id, incident.run_id)
+        closed = start.model_copy(update={"resume": incident})
+        reply = await self.services.engine.undo(
             incident.workflow_id, request, request_id=uuid.uuid4().hex, closed=closed
         )
+        # A running incident answers for itself. A closed one is only opened again here, and refuses, on the record,
+        # when it runs; the person is told so at once.
+        refusal = await self._undo_refusal(incident)
+        return Reply(accepted=False, message=refusal) if refusal else reply
+
+    async def _undo_refusal(self, incident: Incident) -> str:
+        policy = await asyncio.to_thread(self.services.policy)
+        excluded = implicated(policy, incident.alerts) if policy else {}
+        return role_refusal(self.person, deciding_roles(policy), excluded)
 
     def _id(self, *parts: str) -> str:
         return hashlib.sha256("\0".join((self.person.id, *parts)).encode()).hexdigest()

@@ -125,7 +125,9 @@ async def test_who_is_excluded_from_a_failed_step_is_told_why_and_has_no_buttons
 @pytest.mark.parametrize("by", ["api", "console"])
 async def test_an_ended_incident_is_opened_again_with_its_state(tmp_path: Path, by: str) -> None:
     engine = EndedEngine(first_start())
+    commander = IRENE.model_copy(update={"roles": ("incident-commander",)})
     async with web_world(tmp_path, engine=engine) as world:
+        world.roster[0] = commander
         await world.store.project(ended())
         if by == "api":
             path = "/api/v1/incidents/INC-1/undo"
@@ -140,8 +142,19 @@ async def test_an_ended_incident_is_opened_again_with_its_state(tmp_path: Path, 
     assert incident is not None
     assert engine.asked == [(incident.workflow_id, incident.run_id)]
     [(workflow, request, closed)] = engine.undone
-    assert (workflow, request.step_id, request.responder) == (incident.workflow_id, "done", IRENE)
+    assert (workflow, request.step_id, request.responder) == (incident.workflow_id, "done", commander)
     assert closed == first_start().model_copy(update={"resume": incident})
+
+
+async def test_who_may_not_undo_an_ended_incident_is_told_so_at_once(tmp_path: Path) -> None:
+    engine = EndedEngine(first_start())
+    async with web_world(tmp_path, engine=engine) as world:
+        await world.store.project(ended())
+        path = "/api/v1/incidents/INC-1/undo"
+        reply = await world.http.post(path, json={"step_id": "done"}, headers=BEARER)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (403, "refused")
+    assert "incident-commander" in reply.json()["error"]["message"]
+    assert len(engine.undone) == 1, "the incident itself has the refusal on record"
 
 
 async def test_an_ended_incident_without_a_history_cannot_be_undone(tmp_path: Path) -> None:
