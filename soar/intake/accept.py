@@ -18,6 +18,9 @@ __all__ = ["MAX_BODY", "Accepted", "accept", "read_alerts"]
 
 MAX_BODY = 1024 * 1024
 """Bytes of the largest delivery that is taken."""
+MAX_DEPTH = 64
+"""Lists and objects within each other. An alert is wrapped further on its way (in the inbox, the workflow, the
+timeline), and what reads it there gives up at 255: one that is deeper would be taken and never be read again."""
 
 _log = logging.getLogger("soar.intake")
 
@@ -41,7 +44,7 @@ def read_alerts(source: Source, body: bytes) -> list[Alert]:
         BadAlert: It is not JSON, or not an alert of this source.
     """
     try:
-        payload = _well_formed(json.loads(body, parse_constant=_refuse_constant))
+        payload = _well_formed(json.loads(body, parse_constant=_refuse_constant), MAX_DEPTH)
     except (ValueError, RecursionError) as error:
         raise BadAlert("$", f"is not JSON: {error}") from None
     return source.normalise(payload)
@@ -52,7 +55,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _well_formed(value: Any) -> Any:
+def _well_formed(value: Any, depth: int) -> Any:
     """Replace what JSON can write and others cannot keep: halves of surrogate pairs, and NUL."""
     match value:
         case str():
@@ -60,10 +63,12 @@ def _well_formed(value: Any) -> Any:
             return text.replace("\x00", "\ufffd")
         case float() if not math.isfinite(value):
             raise ValueError("a number is out of range")
+        case list() | dict() if depth == 0:
+            raise BadAlert("$", f"it is nested more than {MAX_DEPTH} levels deep")
         case list():
-            return [_well_formed(item) for item in value]
+            return [_well_formed(item, depth - 1) for item in value]
         case dict():
-            return {_well_formed(key): _well_formed(item) for key, item in value.items()}
+            return {_well_formed(key, depth): _well_formed(item, depth - 1) for key, item in value.items()}
     return value
 
 

@@ -58,6 +58,8 @@ class InboxLoop(ABC):
 async def _first_of(*waits: Coroutine[object, object, object], timeout: float) -> None:
     """Wait for the first of several things, or for `timeout` seconds to pass."""
     tasks = [asyncio.ensure_future(w) for w in waits]
-    await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
+    try:
+        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -7,7 +7,7 @@ whoever claimed it dies. Delivering twice is harmless: the incident knows the al
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,6 +26,8 @@ __all__ = ["Deliver", "Router"]
 
 BATCH = 100
 LEASE_SECONDS = 60.0
+DELIVERY_BYTES = 512 * 1024
+"""Of the alerts in one delivery: Temporal refuses messages of 2 MB, however often they are tried."""
 
 _log = logging.getLogger("soar.intake")
 
@@ -53,6 +55,19 @@ class _Group:
     items: list[InboxItem] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     may_open: bool = False
+
+    def parts(self) -> Iterator[_Group]:
+        """Groups of the same incident, each small enough to be delivered; an alert that is too large is alone."""
+        part, size = _Group(self.loaded, self.key, may_open=self.may_open), 0
+        for item, alert in zip(self.items, self.alerts, strict=True):
+            own = len(alert.model_dump_json().encode())
+            if part.items and size + own > DELIVERY_BYTES:
+                yield part
+                part, size = _Group(self.loaded, self.key, may_open=self.may_open), 0
+            size += own
+            part.items.append(item)
+            part.alerts.append(alert)
+        yield part
 
 
 @dataclass
@@ -99,7 +114,8 @@ class Router(InboxLoop):
                 fates[item.id].error = f"it cannot be routed: {error}"
                 _log.error("router.unreadable", extra={"alert": item.key, "error": str(error)[:500]})
         for group in groups.values():
-            await self._deliver_group(group, fates)
+            for part in group.parts():
+                await self._deliver_group(part, fates)
         for item in items:
             await self._settle(item, fates[item.id])
         return len(items)

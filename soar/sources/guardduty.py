@@ -275,10 +275,9 @@ def _links(partition: str, region: str, uid: str) -> tuple[str, ...]:
 
 
 def _attributes(service: Node, count: int) -> JsonObject:
-    lists: list[JsonValue] = []
-    name = service.node("additionalInfo").text("threatListName", limit=256)
-    if name:
-        lists.append(name)
+    sources = [service.node("additionalInfo"), *service.node("evidence").nodes("threatIntelligenceDetails")]
+    names = dict.fromkeys(source.text("threatListName", limit=256) for source in sources)
+    lists: list[JsonValue] = [name for name in names if name]
     return {
         "action": service.node("action").value,
         "count": count,

@@ -71,7 +71,10 @@ class Node:
             return ""
         if isinstance(found, bool) or not isinstance(found, str | int | float):
             raise BadAlert(self.at(name), f"text is needed here, not {_kind(found)}")
-        return str(found)[:limit]
+        try:
+            return str(found)[:limit]
+        except ValueError:  # Python writes out no number of more than 4300 digits
+            raise BadAlert(self.at(name), "is out of range") from None
 
     def needed_text(self, name: str, *, limit: int = 2048) -> str:
         """A field's text, which must be there."""
@@ -100,6 +103,10 @@ class Node:
         found = self.text(name)
         if not found:
             return None
+        if not isinstance(
+            self.get(name), str
+        ):  # 20260301 would pass for a date, and so would some milliseconds
+            raise BadAlert(self.at(name), "a time in ISO 8601 is needed here, not a number")
         try:
             parsed = datetime.fromisoformat(found)
         except ValueError:

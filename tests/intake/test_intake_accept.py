@@ -12,7 +12,7 @@ import pytest
 from pydantic import JsonValue
 
 from soar.evidence import LocalVault
-from soar.intake.accept import MAX_BODY, accept
+from soar.intake.accept import MAX_BODY, MAX_DEPTH, accept
 from soar.model.alert import Alert
 from soar.model.base import digest_of
 from soar.model.terms import Severity
@@ -20,6 +20,7 @@ from soar.sources.auth import sign, verify_shared_secret
 from soar.sources.contract import BadAlert, Source, SourceRequest, Unauthenticated
 from soar.sources.guardduty import GuardDuty
 from soar.store import Store, StoreUnavailable
+from soar.store.database import Database
 
 FINDING = Path(__file__).parents[1] / "fixtures" / "guardduty" / "iam-malicious-ip-caller-custom.json"
 SECRETS = ("s3cret-1", "s3cret-2")
@@ -143,6 +144,49 @@ async def test_text_that_no_database_could_keep_is_made_so_that_it_can_be(
     assert "\x00" not in row.title
     assert row.alert.title.startswith("a")
     assert row.alert.key == key
+
+
+def nested(levels: int) -> bytes:
+    """A finding whose deepest value is so many lists and objects down."""
+    event = json.loads(FINDING.read_bytes())
+    event["detail"]["service"]["action"]["deep"] = "HERE"  # in four objects
+    lists = "[" * (levels - 4) + "]" * (levels - 4)
+    return json.dumps(event).replace('"HERE"', lists).encode()
+
+
+async def test_what_is_as_deep_as_is_taken_can_be_read_wherever_it_goes(
+    store: Store, vault: LocalVault
+) -> None:
+    [key] = (await accept(GuardDuty(), delivery(nested(MAX_DEPTH)), SECRETS, store, vault)).alerts
+    [row] = await store.alerts()
+    [item] = await store.claim("alert")
+    assert row.id == item.key == key
+    assert Alert.model_validate(item.body) == row.alert
+
+
+@pytest.mark.parametrize("levels", [MAX_DEPTH + 1, *range(250, 262)])
+async def test_what_is_too_deep_to_be_read_again_is_not_taken(
+    store: Store, vault: LocalVault, levels: int
+) -> None:
+    with pytest.raises(BadAlert, match="nested"):
+        await accept(GuardDuty(), delivery(nested(levels)), SECRETS, store, vault)
+    [row] = await store.alerts()
+    assert row.status == "invalid"
+    assert await store.claim("alert") == []
+
+
+@pytest.mark.parametrize("url", ["sqlite+aiosqlite:///{folder}", "postgresql+asyncpg://u:p@127.0.0.1:1/none"])
+@pytest.mark.parametrize("body", [FINDING.read_bytes(), b"not JSON"], ids=["finding", "invalid"])
+async def test_without_its_database_nothing_is_acknowledged(
+    vault: LocalVault, tmp_path: Path, store: Store, url: str, body: bytes
+) -> None:
+    down = Store(Database(url.format(folder=tmp_path)))
+    with pytest.raises(StoreUnavailable, match="database"):
+        await accept(GuardDuty(), delivery(body), SECRETS, down, vault)
+    await down.close()
+    assert await vault.get(digest_of(body)) == body
+    if body != b"not JSON":  # sent again when the database is back
+        assert (await accept(GuardDuty(), delivery(body), SECRETS, store, vault)).fresh == 1
 
 
 async def test_a_body_within_the_limit_is_taken_and_one_above_is_not(store: Store, vault: LocalVault) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 from intake_world import Incidents, alert, library, nothing, receive
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from soar.engine.client import EngineUnavailable
 from soar.intake import loop
 from soar.intake import router as routing
 from soar.intake.router import Router
+from soar.model.alert import Alert
 from soar.model.terms import AlertState
 from soar.playbook.library import Library
+from soar.playbook.loader import LoadedPlaybook
 from soar.store import AlertRow, Store
 
 UPDATED, RESOLVED = AlertState.UPDATED, AlertState.RESOLVED
@@ -245,6 +249,61 @@ async def test_two_routers_deliver_each_of_many_alerts_once(
     assert {key for _, key in incidents.delivered} == {a.key for a in many}
     assert set(incidents.delivered.values()) == {1}
     assert await store.pending("alert") == 0
+
+
+async def test_large_alerts_of_one_key_are_delivered_in_parts(
+    store: Store, router: Router, incidents: Incidents
+) -> None:
+    size = routing.DELIVERY_BYTES
+    sizes = [size // 3, size // 3, size // 2, 10, size * 2, 10]
+    many = [alert(str(n)).model_copy(update={"description": "x" * s}) for n, s in enumerate(sizes)]
+    await receive(store, *many)
+    await router.run_once()
+    assert incidents.batches == [2, 2, 1, 1]
+    assert list(incidents.open.values()) == [{a.key for a in many}]
+    assert await store.pending("alert") == 0
+
+
+async def test_an_alert_that_is_too_large_to_be_delivered_keeps_no_other_back(store: Store) -> None:
+    class Narrow(Incidents):
+        """Takes what Temporal takes."""
+
+        async def __call__(
+            self, loaded: LoadedPlaybook, key: str, alerts: Sequence[Alert], may_open: bool
+        ) -> str | None:
+            if sum(len(a.model_dump_json()) for a in alerts) > 2_000_000:
+                raise EngineUnavailable("Blob data size exceeds limit.")
+            return await super().__call__(loaded, key, alerts, may_open)
+
+    small = [alert("1"), alert("3")]
+    large = alert("2").model_copy(update={"description": "x" * 2_000_000})
+    await receive(store, small[0], large, small[1])
+    await Router(store, library(), Narrow()).run_once()
+    assert [(await row(store, a.key)).status for a in small] == ["routed", "routed"]
+    assert (await row(store, large.key)).status == "received"
+    assert await store.pending("alert") == 1
+
+
+async def test_a_loop_that_is_cancelled_while_idle_leaves_nothing_running(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "IDLE_SECONDS", 3600.0)
+    idle = asyncio.Event()
+    wait = asyncio.wait
+
+    async def told(*args: Any, **options: Any) -> Any:
+        idle.set()
+        return await wait(*args, **options)
+
+    monkeypatch.setattr(loop.asyncio, "wait", told)
+    before = asyncio.all_tasks()
+    running = asyncio.create_task(router.run(asyncio.Event()))
+    await asyncio.wait_for(idle.wait(), 10)
+    left = asyncio.all_tasks() - before
+    assert len(left) == 3
+    running.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    assert asyncio.all_tasks() == before
 
 
 async def test_it_runs_until_it_is_stopped_and_wakes_when_nudged(

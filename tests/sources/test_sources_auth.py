@@ -101,6 +101,22 @@ def test_the_reason_tells_no_secret() -> None:
         assert "guess" not in str(caught.value)
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(st.characters(codec="utf-8"), min_size=1),
+    st.binary(max_size=64),
+    st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.binary(min_size=1, max_size=4),
+)
+def test_what_is_signed_is_accepted_and_what_is_changed_is_not(
+    secret: str, body: bytes, now: datetime, more: bytes
+) -> None:
+    signed = sign(secret, body, now)
+    verify(request(signed, body, now), "another", secret)
+    with pytest.raises(Unauthenticated, match="fits none"):
+        verify(request(signed, body + more, now), "another", secret)
+
+
 NAMES = st.sampled_from(["authorization", "x-api-key", "x-soar-timestamp", "x-soar-signature"])
 VALUES = st.text() | st.sampled_from(["Bearer \ud800", "v1=" + "a" * 64, "1772366400", "0" * 12])
 

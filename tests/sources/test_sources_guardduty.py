@@ -149,6 +149,43 @@ def test_a_telling_again_is_told_apart_and_a_copy_is_not() -> None:
 
 
 @pytest.mark.parametrize(
+    ("place", "value"), [(("updatedAt",), "2026-03-01T12:00:00.000Z"), (("service", "count"), 2)]
+)
+def test_each_of_time_and_count_makes_another_revision(
+    place: tuple[str | int, ...], value: JsonValue
+) -> None:
+    first, again = read(event(KEY)), read(put(event(KEY), ("detail", *place), value))
+    assert again.uid == first.uid
+    assert again.revision != first.revision
+    assert again.key != first.key
+
+
+@pytest.mark.parametrize("name", [KEY, ROLE, MINER, BUCKET, PROBE])
+def test_what_is_taken_word_for_word(name: str) -> None:
+    finding = event(name)["detail"]
+    alert = read(event(name))
+    assert (alert.title, alert.description) == (finding["title"], finding["description"])
+    assert (alert.provider, alert.rule, alert.account) == ("aws", finding["type"], finding["accountId"])
+    service = finding["service"]
+    assert alert.attributes["action"] == service["action"]
+    assert alert.attributes["count"] == service["count"]
+    assert alert.attributes["resource_role"] == service["resourceRole"]
+    assert alert.attributes["detector_id"] == service["detectorId"]
+    assert seen(alert, ObservableType.ARN) == [r.uid for r in alert.resources if r.uid.startswith("arn:")]
+    assert seen(alert, ObservableType.PRINCIPAL) == ([alert.actor.name] if alert.actor else [])
+
+
+def test_threat_lists_are_read_where_events_and_where_the_api_name_them() -> None:
+    details = [{"threatListName": n, "threatNames": []} for n in ("ProofPoint", "partner-blocklist")]
+    evidence: JsonValue = {"threatIntelligenceDetails": [*details, {"threatNames": ["x"]}]}
+    payload = put(event(KEY), ("detail", "service", "evidence"), evidence)
+    for written in (payload, pascal(payload["detail"])):
+        assert read(written).attributes["threat_lists"] == ["partner-blocklist", "ProofPoint"]
+    del payload["detail"]["service"]["additionalInfo"]
+    assert read(payload).attributes["threat_lists"] == ["ProofPoint", "partner-blocklist"]
+
+
+@pytest.mark.parametrize(
     ("number", "severity"),
     [
         (0, Severity.INFORMATIONAL),
@@ -211,6 +248,8 @@ BROKEN: list[tuple[tuple[str | int, ...], JsonValue, str]] = [
     (("detail", "severity"), 10**400, f"{DETAIL}.severity"),
     (("detail", "severity"), float("inf"), f"{DETAIL}.severity"),
     (("detail", "createdAt"), "yesterday", f"{DETAIL}.createdAt"),
+    (("detail", "createdAt"), 20260301, f"{DETAIL}.createdAt"),
+    (("detail", "createdAt"), 1801011212345, f"{DETAIL}.createdAt"),
     (("detail", "createdAt"), "0001-01-01T00:00:00+14:00", f"{DETAIL}.createdAt"),
     (("detail", "service"), [], f"{DETAIL}.service"),
     (("detail", "service", "count"), 10**400, f"{DETAIL}.service.count"),
@@ -256,6 +295,13 @@ def test_what_is_wrong_is_named(place: tuple[str | int, ...], value: JsonValue, 
         GuardDuty().normalise(put(event(BUCKET), place, value))
     assert caught.value.field == field
     assert caught.value.message
+
+
+@pytest.mark.parametrize("field", ["id", "type", "accountId", "severity", "updatedAt", "title", "createdAt"])
+def test_a_number_that_python_does_not_write_out_is_named(field: str) -> None:
+    with pytest.raises(BadAlert) as caught:
+        GuardDuty().normalise(put(event(KEY), ("detail", field), 10**5000))
+    assert caught.value.field == f"{DETAIL}.{field}"
 
 
 def places(value: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
