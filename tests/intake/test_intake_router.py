@@ -295,7 +295,7 @@ async def test_a_loop_that_is_cancelled_while_idle_leaves_nothing_running(
         idle.set()
         return await wait(*args, **options)
 
-    monkeypatch.setattr(loop.asyncio, "wait", told)
+    monkeypatch.setattr(asyncio, "wait", told)
     before = asyncio.all_tasks()
     running = asyncio.create_task(router.run(asyncio.Event()))
     await asyncio.wait_for(idle.wait(), 10)

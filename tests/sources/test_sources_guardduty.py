@@ -176,7 +176,9 @@ def test_what_is_taken_word_for_word(name: str) -> None:
 
 
 def test_threat_lists_are_read_where_events_and_where_the_api_name_them() -> None:
-    details = [{"threatListName": n, "threatNames": []} for n in ("ProofPoint", "partner-blocklist")]
+    details: list[JsonValue] = [
+        {"threatListName": n, "threatNames": []} for n in ("ProofPoint", "partner-blocklist")
+    ]
     evidence: JsonValue = {"threatIntelligenceDetails": [*details, {"threatNames": ["x"]}]}
     payload = put(event(KEY), ("detail", "service", "evidence"), evidence)
     for written in (payload, pascal(payload["detail"])):
