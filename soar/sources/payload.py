@@ -103,9 +103,8 @@ class Node:
         found = self.text(name)
         if not found:
             return None
-        if not isinstance(
-            self.get(name), str
-        ):  # 20260301 would pass for a date, and so would some milliseconds
+        # As a number, 20260301 would pass for a date, and so would some milliseconds.
+        if not isinstance(self.get(name), str):
             raise BadAlert(self.at(name), "a time in ISO 8601 is needed here, not a number")
         try:
             parsed = datetime.fromisoformat(found)

@@ -302,7 +302,7 @@ async def test_a_loop_that_is_cancelled_while_idle_leaves_nothing_running(
     left = asyncio.all_tasks() - before
     assert len(left) == 3
     running.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
+    await asyncio.wait_for(asyncio.gather(*left, return_exceptions=True), 10)
     assert asyncio.all_tasks() == before
 
 
