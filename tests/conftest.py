@@ -11,11 +11,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from postgres import NoPostgres, postgres_server
 
 # No test asserts a time: a busy machine must not fail one.
-settings.register_profile("soar", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("soar", deadline=None)
 settings.load_profile("soar")
 
 

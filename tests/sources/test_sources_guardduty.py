@@ -323,12 +323,10 @@ SCALARS = st.one_of(
     st.text(),
     st.sampled_from(["", "\x00", "\ud800", "9999-12-31T23:59:59-14:00", "arn:", "2026-01-01", "x" * 5000]),
 )
-# Two levels are enough to put anything in the place of anything; deeper ones are `MAX_DEPTH`'s test.
-FLAT: st.SearchStrategy[JsonValue] = (
-    SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text(max_size=8), SCALARS, max_size=3)
-)
-ANY_JSON: st.SearchStrategy[JsonValue] = (
-    FLAT | st.lists(FLAT, max_size=3) | st.dictionaries(st.text(max_size=8), FLAT, max_size=3)
+ANY_JSON: st.SearchStrategy[JsonValue] = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
 )
 PLACES = [(name, place) for name in (KEY, ROLE, MINER, BUCKET, PROBE) for place in places(event(name))]
 WHOLE = {name: event(name) for name in (KEY, ROLE, MINER, BUCKET, PROBE)}
