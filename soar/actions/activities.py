@@ -239,7 +239,7 @@ def _raise(error: Exception) -> NoReturn:
                 message=message[:4000],
                 hint=error.hint,
                 permission=permission,
-                nothing_done=isinstance(error, Drifted) and error.nothing_done,
+                nothing_done=error.nothing_done,
             )
             retryable = error.retryable
         case _:

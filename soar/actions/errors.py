@@ -7,11 +7,15 @@ from typing import ClassVar
 __all__ = [
     "ActionError",
     "BadInput",
+    "BadReply",
     "Drifted",
+    "InDoubt",
+    "NotSent",
     "PermissionMissing",
     "Refused",
     "TargetGone",
     "Throttled",
+    "TimedOut",
     "Unavailable",
 ]
 
@@ -25,6 +29,8 @@ class ActionError(Exception):
     """
 
     retryable: ClassVar[bool] = False
+    nothing_done: bool = False
+    """Certainly nothing was changed before the error."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -88,3 +94,21 @@ class Unavailable(ActionError):
     """The service could not be reached or failed by itself; another try may do."""
 
     retryable = True
+
+
+class BadReply(ActionError):
+    """The service answered, and the answer cannot be used: not what was agreed, too large, or never ending."""
+
+
+class TimedOut(ActionError):
+    """What was waited for did not come about within the time that was given to it."""
+
+
+class NotSent(ActionError):
+    """The service could not be reached, so nothing was sent; trying again by itself could send twice."""
+
+    nothing_done = True
+
+
+class InDoubt(ActionError):
+    """A change was sent, and nobody here can tell whether it was made: a person looks before it is sent again."""

@@ -27,6 +27,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from soar.actions.http.addresses import AllowList
+from soar.runtime.http_secrets import HTTP_SECRET, HttpSecret, read_http_secrets
+
 __all__ = ["Settings", "SettingsError", "load_settings", "settings_reference", "shipped_playbooks"]
 
 PREFIX = "SOAR_"
@@ -36,6 +39,11 @@ _SOURCE_SECRETS_DOC = (
     "so that one can be rotated without losing an alert. NAME is the source's name, GUARDDUTY."
 )
 
+_HTTP_SECRETS_DOC = (
+    "A secret that HTTP actions name in `auth`. NAME is its name, in capitals. SOAR_HTTP_SECRET_NAME_HOSTS lists, "
+    "comma separated, the only hosts (`host` for port 443, or `host:port`) that it is sent to. A pair is written "
+    "`user:password`."
+)
 
 _CLIENT_VARIABLES = ("SOAR_URL", "SOAR_TOKEN", "SOAR_DEBUG")
 """What the command line reads as a client."""
@@ -165,6 +173,23 @@ class Settings(BaseSettings):
     )
     aws_regions: Words = Field((), description="Regions that actions may touch, comma separated. Unset: any.")
 
+    http_allow: Words = Field(
+        (),
+        description="Where HTTP actions may go beside public addresses by https: `host:port`, `http://host:port` "
+        "(without TLS), or a network `10.20.0.0/16`; comma separated.",
+    )
+    http_read_posts: Words = Field(
+        (),
+        description="URLs at and below which a POST changes nothing, so that `http.get` may send it; comma separated.",
+    )
+    http_ca_file: Path | None = Field(
+        None, description="CA certificates that HTTP actions trust beside the usual ones, a PEM file."
+    )
+    http_secrets_file: Path | None = Field(
+        None,
+        description="Secrets of HTTP actions, a YAML file: `name: {value: …, hosts: [api.example.com]}`.",
+    )
+
     slack_bot_token: SecretStr | None = Field(
         None, validation_alias=_alias("SLACK_BOT_TOKEN"), description="Slack bot token, `xoxb-…`."
     )
@@ -204,6 +229,7 @@ class Settings(BaseSettings):
     )
 
     source_secrets: dict[str, tuple[SecretStr, ...]] = Field({}, description=_SOURCE_SECRETS_DOC)
+    http_secrets: dict[str, HttpSecret] = Field({}, description=_HTTP_SECRETS_DOC)
 
     @classmethod
     def settings_customise_sources(
@@ -236,6 +262,10 @@ class Settings(BaseSettings):
         for name, secrets in self.source_secrets.items():
             if len(secrets) > 2:
                 raise ValueError(f"SOAR_SOURCE_{name.upper()}_SECRETS holds more than two secrets")
+        try:
+            AllowList(self.http_allow)
+        except ValueError as error:
+            raise ValueError(f"SOAR_HTTP_ALLOW: {error}") from None
         _ = self.encryption_keys
         return self
 
@@ -294,6 +324,9 @@ class Settings(BaseSettings):
         """Every secret in clear, for the log to redact."""
         found = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
         found += [s.get_secret_value() for secrets in self.source_secrets.values() for s in secrets]
+        for secret in self.http_secrets.values():
+            whole = secret.value.get_secret_value()
+            found += [whole, whole.partition(":")[2]]
         return tuple(value for value in found if value)
 
 
@@ -352,7 +385,12 @@ def unknown_variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
         if _is_secret(field):
             known.add(_variable(name) + "_FILE")
     unknown = sorted(
-        n for n in environ if n.startswith(PREFIX) and n not in known and not _SOURCE_SECRETS.match(n)
+        n
+        for n in environ
+        if n.startswith(PREFIX)
+        and n not in known
+        and not _SOURCE_SECRETS.match(n)
+        and not HTTP_SECRET.match(n)
     )
     return [(n, next(iter(difflib.get_close_matches(n, sorted(known), 1, 0.8)), "")) for n in unknown]
 
@@ -364,7 +402,9 @@ def settings_reference() -> str:
         variable, what = _variable(name), (field.description or "").replace("|", "\\|")
         if name == "source_secrets":
             variable = "SOAR_SOURCE_NAME_SECRETS"
-        if _is_secret(field) or name == "source_secrets":
+        if name == "http_secrets":
+            variable = "SOAR_HTTP_SECRET_NAME"
+        if _is_secret(field) or name in ("source_secrets", "http_secrets"):
             variable, what = f"{variable}` or `{variable}_FILE", f"{what} Secret."
         lines.append(f"| `{variable}` | {_default(field)} | {what} |")
     return "\n".join(lines) + "\n"
@@ -420,6 +460,7 @@ def _from_files_and_sources(environ: Mapping[str, str]) -> dict[str, Any]:
         for n, text in sources.items()
         if text
     }
+    values["http_secrets"] = read_http_secrets(environ, read, problems)
     if problems:
         raise SettingsError(problems)
     return values

@@ -16,6 +16,8 @@ from temporalio.worker import Worker
 from soar.actions.activities import HEARTBEAT_SECONDS, action_activities
 from soar.actions.aws.access import AwsAccess
 from soar.actions.contract import ActionServices
+from soar.actions.http.client import HttpAccess
+from soar.actions.http.secrets import NamedSecret
 from soar.actions.registry import definitions
 from soar.chat.socket_mode import SocketModeReceiver
 from soar.engine.messages import CHAT_QUEUE, ORCHESTRATOR_QUEUE
@@ -24,11 +26,12 @@ from soar.evidence import Vault
 from soar.reports.activities import ReportActivities
 from soar.runtime.orchestrator import OrchestratorActivities
 from soar.runtime.parts import Chat, Core, Parts
-from soar.runtime.settings import SettingsError
+from soar.runtime.settings import Settings, SettingsError
 
-__all__ = ["AWS_QUEUE", "known_queues", "run_workers"]
+__all__ = ["AWS_QUEUE", "HTTP_QUEUE", "known_queues", "run_workers"]
 
 AWS_QUEUE = "aws"
+HTTP_QUEUE = "http"
 THREADS = 16
 """Blocking actions at once in one process."""
 
@@ -142,7 +145,7 @@ def _activities(core: Core, queue: str, executor: Executor) -> list[Callable[...
         parts = _whole(core)
         own = OrchestratorActivities(parts.store, parts.policy)
         reports = ReportActivities(parts.store, parts.vault, parts.settings.home / "reports")
-        activities += [own.project, own.current_policy, reports.write]
+        activities += [own.project, own.current_policy, own.reserve, reports.write]
     if queue == CHAT_QUEUE:
         activities.append(_connected(core).activities.sync)
     return activities
@@ -161,7 +164,25 @@ def _services(core: Core, queue: str) -> ActionServices:
                 **({"default_region": regions[0]} if regions else {}),
             )
         )
+    if queue == HTTP_QUEUE:
+        services.append(_http_access(settings))
     return ActionServices(VaultSink(core.vault), *services)
+
+
+def _http_access(settings: Settings) -> HttpAccess:
+    secrets = (
+        NamedSecret(name, secret.value.get_secret_value(), secret.places)
+        for name, secret in settings.http_secrets.items()
+    )
+    try:
+        return HttpAccess(
+            allow=settings.http_allow,
+            secrets=secrets,
+            read_posts=settings.http_read_posts,
+            ca_file=settings.http_ca_file,
+        )
+    except ValueError as error:
+        raise SettingsError([("SOAR_HTTP_READ_POSTS or SOAR_HTTP_CA_FILE", str(error))]) from None
 
 
 async def temporal_answers(client: Client) -> bool:

@@ -13,11 +13,12 @@ from ruamel.yaml import YAML
 
 from soar.playbook.policy import load_policy
 from soar.runtime.settings import Settings, unknown_variables
+from soar.runtime.worker import known_queues
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {"migrate", "web", "worker-orchestrator", "worker-aws", "worker-chat"}
+OURS = {"migrate", "web", "worker-orchestrator", "worker-aws", "worker-http", "worker-chat"}
 JOBS = {"temporal-schema", "temporal-namespace", "migrate"}
 SLACK = {"SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET"}
 
@@ -141,10 +142,17 @@ def test_credentials_go_only_where_they_are_used() -> None:
 
     assert holders("AWS_") == {"worker-aws"}
     assert holders("SOAR_AWS_") == {"worker-aws"}
+    assert holders("SOAR_HTTP_") == {"worker-http"}
     assert holders("SLACK_BOT_TOKEN") == holders("SLACK_APP_TOKEN") == {"worker-chat"}
     assert holders("SLACK_SIGNING_SECRET") == {"web"}
     assert holders("SOAR_SOURCE_") == {"web"}
-    assert "SOAR_DATABASE_URL_FILE" not in environment("worker-aws")
+    for name in ("worker-aws", "worker-http"):
+        assert "SOAR_DATABASE_URL_FILE" not in environment(name)
+
+
+def test_every_queue_has_a_worker() -> None:
+    served = {str(s["command"][-1]) for n, s in SERVICES.items() if n.startswith("worker-")}
+    assert served == set(known_queues())
 
 
 def test_networks_are_the_least_that_work() -> None:
@@ -156,7 +164,7 @@ def test_networks_are_the_least_that_work() -> None:
 
     assert members("temporal-db") == {"postgresql", "temporal-schema", "temporal"}
     assert members("soar-db") == {"postgresql", "migrate", "web", "worker-orchestrator", "worker-chat"}
-    assert members("egress") == {"worker-aws", "worker-chat"}
+    assert members("egress") == {"worker-aws", "worker-http", "worker-chat"}
     assert members("edge") == {"web", "temporal-ui"}
     assert "postgresql" not in members("temporal")
 

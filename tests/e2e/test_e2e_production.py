@@ -37,7 +37,7 @@ from soar.store import Store
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 ROOT = Path(__file__).parents[2]
-SERVICES = ("web", "worker-orchestrator", "worker-aws", "worker-chat")
+SERVICES = ("web", "worker-orchestrator", "worker-aws", "worker-http", "worker-chat")
 
 
 class Production:
@@ -141,6 +141,7 @@ async def test_the_processes_of_the_compose_file_do_the_main_job(postgres_url: s
                 "slack_signing_secret": "s" * 32,
                 "slack_bot_token": workspace.token,
                 "slack_app_token": "",
+                "http_secrets": "",
                 "aws_credentials": "[default]\naws_access_key_id = simulated\naws_secret_access_key = simulated\n",
             },
             replaced={
