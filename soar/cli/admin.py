@@ -1,41 +1,25 @@
-"""`soar policy …`, `soar token …` and `soar settings`."""
+"""`soar token …`, `soar slack …` and `soar settings`."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from soar.cli.exit_codes import ExitCode
-from soar.cli.output import data, fail, line, say, show_json, table
+from soar.cli.output import data, fail, line, say, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from soar.store import Store
 
-__all__ = ["policy_app", "settings", "slack_app", "token_app"]
+__all__ = ["settings", "slack_app", "token_app"]
 
-policy_app = typer.Typer(no_args_is_help=True, help="The organisation's rules.")
 slack_app = typer.Typer(no_args_is_help=True, help="The connection to Slack.")
 token_app = typer.Typer(no_args_is_help=True, help="API tokens of responders.")
-
-
-@policy_app.command("check")
-def check(file: Path) -> None:
-    """Check a policy file, and say who may decide what.
-
-    Example: soar policy check policy.yaml
-    """
-    from soar.playbook.library import read_text
-    from soar.playbook.policy import load_policy
-
-    policy = load_policy(read_text(file), file=str(file))
-    table(["responder", "name", "roles"], [[r.id, r.name, ", ".join(r.roles)] for r in policy.responders])
-    say(f"{file} can be used: {len(policy.autonomy)} rule(s), {len(policy.protected)} protected target(s)")
 
 
 async def _with_store(work: Callable[[Store], Awaitable[None]]) -> None:

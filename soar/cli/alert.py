@@ -15,9 +15,10 @@ from soar.cli.exit_codes import ExitCode
 from soar.cli.output import clean, data, fail, line, say, show_json, table, write
 
 if TYPE_CHECKING:
+    from soar.model.alert import Alert
     from soar.sources.contract import Source
 
-__all__ = ["app"]
+__all__ = ["alerts_in", "app"]
 
 app = typer.Typer(no_args_is_help=True, help="Send alerts, and see what became of them.")
 
@@ -63,6 +64,28 @@ def _payloads(name: str) -> list[Any]:
                 fail(f"{name}:{number}: is not JSON: {error}")
     if not found:
         fail(f"{name} holds no alert")
+    return found
+
+
+def alerts_in(file: str, source: str) -> list[Alert]:
+    """The alerts in a file, normalised.
+
+    Args:
+        file: `-` is standard input.
+        source: The name of the source whose format it is.
+
+    Raises:
+        CommandFailed: There is no such source or file, or something in it is no alert.
+    """
+    from soar.intake.accept import read_alerts
+    from soar.sources.contract import BadAlert
+
+    known, found = _source(source), []
+    for payload in _payloads(file):
+        try:
+            found += read_alerts(known, json.dumps(payload).encode())
+        except BadAlert as error:
+            fail(f"not an alert of {source}: {error}")
     return found
 
 
@@ -125,39 +148,30 @@ def explain(file: File, source: SourceName = "guardduty", as_json: Json = False)
 
     Example: soar alert explain finding.json
     """
-    from soar.intake.accept import read_alerts
     from soar.intake.explain import explain as explained
     from soar.runtime.parts import load_library
     from soar.runtime.settings import load_settings
-    from soar.sources.contract import BadAlert
 
-    known, library = _source(source), load_library(load_settings())
+    library = load_library(load_settings())
     shown = []
-    for payload in _payloads(file):
-        try:
-            alerts = read_alerts(known, json.dumps(payload).encode())
-        except BadAlert as error:
-            fail(f"not an alert of {source}: {error}")
-        for alert in alerts:
-            found = explained(library, alert)
-            shown.append(
-                {"alert": alert.model_dump(mode="json"), "playbooks": [f.model_dump() for f in found]}
+    for alert in alerts_in(file, source):
+        found = explained(library, alert)
+        shown.append({"alert": alert.model_dump(mode="json"), "playbooks": [f.model_dump() for f in found]})
+        if as_json:
+            continue
+        line("alert", alert.title, style="bold")
+        line("rule", alert.rule)
+        line("severity", f"{alert.severity.label} (as written: {alert.severity_original})")
+        for explanation in found:
+            data().print()
+            line(
+                "playbook",
+                f"{explanation.playbook}: {'answers' if explanation.matched else 'does not answer'}",
             )
-            if as_json:
-                continue
-            line("alert", alert.title, style="bold")
-            line("rule", alert.rule)
-            line("severity", f"{alert.severity.label} (as written: {alert.severity_original})")
-            for explanation in found:
-                data().print()
-                line(
-                    "playbook",
-                    f"{explanation.playbook}: {'answers' if explanation.matched else 'does not answer'}",
-                )
-                for reason in explanation.reasons:
-                    line("", reason)
-                if explanation.matched:
-                    line("incident of", explanation.correlation_key)
+            for reason in explanation.reasons:
+                line("", reason)
+            if explanation.matched:
+                line("incident of", explanation.correlation_key)
     if as_json:
         show_json(shown)
 

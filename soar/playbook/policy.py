@@ -4,178 +4,82 @@ Of all rules that match a change the strictest counts, whatever their order: `ne
 Among rules that ask, the most approvers count, and a voter must fit the roles of every one of them, and the
 playbook's role too: the roles of the outcome are what all of them have in common. If they have none in common,
 nobody may approve, and the outcome says so: a conflict between rules never widens who may decide.
+
+Limits only ever forbid or ask: a halt, a freeze, a budget. What they forbid says when it ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from fnmatch import fnmatchcase
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from soar.model.alert import Alert
-from soar.model.base import Digest, Fact, digest_of
-from soar.model.change import Plan, Target
-from soar.model.people import Responder
+from soar.model.base import Fact
+from soar.model.change import Plan
 from soar.model.terms import Phase, Risk, Severity
-from soar.playbook.diagnostics import PlaybookError
-from soar.playbook.document import parse_yaml, validate
-from soar.playbook.schema import ApprovalRule, Duration, OneOrMore, RoleName, SeverityName
+from soar.playbook.policy_document import (
+    FOUR_HOURS,
+    ApprovalTimes,
+    Policy,
+    check_policy,
+    load_policy,
+    policy_schema,
+)
+from soar.playbook.policy_freezes import Freeze, Weekly, freezes_in_force
+from soar.playbook.policy_limits import (
+    Budget,
+    Halt,
+    Spent,
+    budget_refusals,
+    group_refusals,
+    longest_window,
+    moment,
+)
+from soar.playbook.policy_rules import (
+    AutonomyRule,
+    Environment,
+    ProtectedTarget,
+    RuleMatch,
+    scope_of,
+    touched,
+)
+from soar.playbook.schema import ApprovalRule
 
 __all__ = [
     "DEFAULT_ROLE",
     "ApprovalTimes",
     "AutonomyRule",
+    "Budget",
+    "Environment",
+    "Freeze",
+    "Halt",
     "Policy",
     "PolicyDecision",
     "ProtectedTarget",
     "RuleMatch",
+    "Spent",
+    "Weekly",
+    "check_policy",
     "decide",
     "deciding_roles",
+    "halt_words",
     "implicated",
     "load_policy",
+    "longest_window",
+    "policy_schema",
+    "reservation_refusal",
 ]
 
 DEFAULT_ROLE = "incident-commander"
 """Who decides when no rule says who."""
 
-_FOUR_HOURS = 4 * 3600.0
-_QUARTER_HOUR = 15 * 60.0
+_PUTTING_BACK = "incident.undo"
+"""Budgets count what is changed, and let it be put back: a spent one must not keep a wrong change in place."""
 
-
-class RuleMatch(Fact):
-    """Which changes a rule is about: every condition that is given must hold. None given: all of them.
-
-    Args:
-        action: Globs over the action's name, `aws.iam.*`.
-        account: Globs over the plan's account.
-        severity_at_most: Never holds for a severity that is unknown: that is no proof of a low one.
-    """
-
-    risk: tuple[Risk, ...] | None = Field(default=None, min_length=1)
-    phase: tuple[Phase, ...] | None = Field(default=None, min_length=1)
-    severity_at_least: SeverityName | None = None
-    severity_at_most: SeverityName | None = None
-    action: OneOrMore | None = None
-    account: OneOrMore | None = None
-
-    def fits(self, *, risk: Risk, severity: Severity, phase: Phase, action: str, account: str) -> bool:
-        """Whether a change is one of these."""
-        least, most = self.severity_at_least, self.severity_at_most
-        return (
-            (self.risk is None or risk in self.risk)
-            and (self.phase is None or phase in self.phase)
-            and (least is None or severity >= least)
-            and (most is None or (severity is not Severity.UNKNOWN and severity <= most))
-            and (self.action is None or _any_fits(action, self.action))
-            and (self.account is None or _any_fits(account, self.account))
-        )
-
-
-class AutonomyRule(Fact):
-    """What is done without people, with how many of them, or never.
-
-    Args:
-        approvers: How many different people must approve; only of rules that ask.
-        roles: Which roles may decide; only of rules that ask. None given: the rule does not say.
-        why: The reason, which the people who are asked read.
-    """
-
-    match: RuleMatch = RuleMatch()
-    decide: Literal["automatic", "ask", "never"]
-    approvers: int = Field(default=1, ge=1, le=10)
-    roles: tuple[RoleName, ...] = ()
-    why: str = Field(default="", max_length=500)
-
-    @model_validator(mode="after")
-    def _people_only_where_asked(self) -> AutonomyRule:
-        if self.decide != "ask" and (self.approvers != 1 or self.roles):
-            raise ValueError(f"approvers and roles are for rules that ask; this one says {self.decide}")
-        return self
-
-
-class ProtectedTarget(Fact):
-    """Something that no action may change: every condition that is given must hold.
-
-    Args:
-        uid: A glob over the target's ARN.
-        name: A glob over its name.
-        type: A glob over its type.
-        tag: Tags that it has; the values are globs.
-    """
-
-    uid: str | None = Field(default=None, min_length=1)
-    name: str | None = Field(default=None, min_length=1)
-    type: str | None = Field(default=None, min_length=1)
-    tag: dict[str, str] | None = Field(default=None, min_length=1)
-    why: str = Field(default="", max_length=500)
-
-    @model_validator(mode="after")
-    def _some_condition(self) -> ProtectedTarget:
-        if self.uid is None and self.name is None and self.type is None and self.tag is None:
-            raise ValueError("no condition: give uid, name, type or tag")
-        return self
-
-    def fits(self, target: Target) -> bool:
-        """Whether a target is this."""
-        return (
-            (self.uid is None or fnmatchcase(target.uid, self.uid))
-            and (self.name is None or fnmatchcase(target.name, self.name))
-            and (self.type is None or fnmatchcase(target.type, self.type))
-            and all(
-                key in target.tags and fnmatchcase(target.tags[key], value)
-                for key, value in (self.tag or {}).items()
-            )
-        )
-
-
-class ApprovalTimes(Fact):
-    """How long people are waited for.
-
-    Args:
-        expires: Seconds until a question lapses unanswered, which is not a yes.
-        remind: Seconds until, and between, reminders.
-    """
-
-    expires: Duration = _FOUR_HOURS
-    remind: Duration | None = _QUARTER_HOUR
-
-
-class Policy(Fact):
-    """The whole of `policy.yaml`."""
-
-    version: Literal[1]
-    responders: tuple[Responder, ...] = ()
-    autonomy: tuple[AutonomyRule, ...] = ()
-    protected: tuple[ProtectedTarget, ...] = ()
-    approvals: ApprovalTimes = ApprovalTimes()
-
-    @model_validator(mode="after")
-    def _one_person_one_entry(self) -> Policy:
-        for what, values in (
-            ("id", [r.id for r in self.responders]),
-            ("slack", [r.slack for r in self.responders if r.slack]),
-            ("email", [r.email.lower() for r in self.responders if r.email]),
-        ):
-            twice = sorted({v for v in values if values.count(v) > 1})
-            if twice:
-                # One person under two ids would be two votes.
-                raise ValueError(f'two responders have the {what} "{twice[0]}"')
-        return self
-
-    @property
-    def digest(self) -> Digest:
-        """The policy's version: the SHA-256 of what it says."""
-        return digest_of(self)
-
-    def responder(self, responder_id: str) -> Responder | None:
-        """The responder with this id, or None."""
-        return next((r for r in self.responders if r.id == responder_id), None)
-
-    def responder_by_slack(self, user_id: str) -> Responder | None:
-        """The responder with this Slack user id, or None."""
-        return next((r for r in self.responders if user_id and r.slack == user_id), None)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class PolicyDecision(Fact):
@@ -197,35 +101,13 @@ class PolicyDecision(Fact):
     remind_after: float | None
 
 
-def load_policy(text: str, *, file: str) -> Policy:
-    """Read a policy.
+class _Asking(NamedTuple):
+    """Something that asks people, and what it is called. `freeze`: it comes on top of what rules say."""
 
-    Args:
-        text: YAML 1.2.
-        file: The name for messages.
-
-    Returns:
-        The policy.
-
-    Raises:
-        PlaybookError: It cannot be used; each diagnostic has line and column.
-    """
-    document = parse_yaml(text, file=file)
-    policy = validate(document, Policy)
-    errors = [
-        document.diagnostic(
-            ("autonomy", index),
-            "too-few-responders",
-            f"{rule.approvers} approvers with the role {' or '.join(rule.roles)} are asked for, {held} exist",
-            "give the role to more responders, or ask for fewer",
-        )
-        for index, rule in enumerate(policy.autonomy)
-        if rule.roles
-        and (held := sum(bool(set(rule.roles) & set(r.roles)) for r in policy.responders)) < rule.approvers
-    ]
-    if errors:
-        raise PlaybookError(errors)
-    return policy
+    words: str
+    approvers: int
+    roles: tuple[str, ...]
+    freeze: bool
 
 
 def decide(
@@ -237,6 +119,10 @@ def decide(
     action: str,
     plan: Plan | None,
     rule: ApprovalRule | None,
+    now: datetime | None = None,
+    playbook: str = "",
+    halt: Halt | None = None,
+    spent: tuple[Spent, ...] = (),
 ) -> PolicyDecision:
     """Decide whether an action may be done, and who has to agree.
 
@@ -245,54 +131,112 @@ def decide(
         severity: Of the incident.
         plan: What would be changed; None for a read.
         rule: What the playbook asks for, which can only make the outcome stricter.
+        now: When it is to be done. None: not known; then every freeze counts as in force, and every change that
+            was made as recent.
+        playbook: The name of the playbook that would do it.
+        halt: The halt that is in force.
+        spent: The changes that were made lately, as far back as the longest budget reaches.
 
     Returns:
-        The decision. A protected target is forbidden to every change; reading it is not.
+        The decision. What is forbidden has every reason in its rule. A protected target is forbidden to every
+        change; reading it is not, and nor does a halt, a freeze or a budget keep anybody from reading.
     """
+    stopped = [halt_words(halt)] if halt is not None and risk is not Risk.READ else []
     if policy is None:
         if risk is Risk.READ:
             return _plain("automatic", "reads run without a policy")
+        if stopped:
+            return _plain("forbidden", stopped[0])
         why = "there is no policy, so nobody may approve a change; write a policy.yaml"
         return _asked(ApprovalTimes(), 1, (), why, rule)
-    if risk is not Risk.READ and plan is not None:
-        for protected, target in _protected(policy, plan):
-            reason = f": {protected.why}" if protected.why else ""
-            return _plain("forbidden", f"{target.uid or target.name} is protected{reason}")
-    account = plan.account if plan is not None else ""
-    matching = [
-        (number, r)
-        for number, r in enumerate(policy.autonomy, start=1)
-        if r.match.fits(risk=risk, severity=severity, phase=phase, action=action, account=account)
-    ]
+    scope = scope_of(
+        policy.environments,
+        risk=risk,
+        severity=severity,
+        phase=phase,
+        action=action,
+        plan=plan,
+        playbook=playbook,
+    )
+    matching = [(number, r) for number, r in enumerate(policy.autonomy, start=1) if r.holds(scope)]
     never = [(n, r) for n, r in matching if r.decide == "never"]
-    if never:
-        return _plain("forbidden", _words(never))
+    forbidden = [*stopped, *([_words(never)] if never else [])]
     if risk is Risk.READ:
-        return _plain("automatic", "reads are automatic")
-    asking = [(n, r) for n, r in matching if r.decide == "ask"]
+        return _plain("forbidden", forbidden[0]) if forbidden else _plain("automatic", "reads are automatic")
+    frozen = freezes_in_force(policy.freezes, scope, now)
+    forbidden += [words for freeze, words in frozen if freeze.decide == "never"]
+    if plan is not None:
+        change = Spent(
+            time=now or _EPOCH,
+            risk=risk,
+            account=plan.account,
+            playbook=playbook,
+            action=action,
+            incident_id="",
+        )
+        forbidden = [*_protection(policy, plan), *forbidden, *group_refusals(policy.budgets, scope, plan)]
+        forbidden += _over_budget(policy, change, spent, now)
+    if forbidden:
+        return _plain("forbidden", "; ".join(forbidden))
+    asking = [
+        _Asking(_words([(n, r)]), r.approvers, r.roles, freeze=False)
+        for n, r in matching
+        if r.decide == "ask"
+    ]
+    asking += [_Asking(words, f.approvers, f.roles, freeze=True) for f, words in frozen]
     if matching and not asking and rule is None:
         return _plain("automatic", _words(matching))
     return _ask(policy, asking, rule, unmatched=not matching)
 
 
+def halt_words(halt: Halt) -> str:
+    """Why nothing is changed, and what ends that."""
+    return (
+        f"changes are halted by {halt.by} since {moment(halt.since)}: {halt.reason}; "
+        "nothing is changed until somebody lifts it with `soar halt --lift`"
+    )
+
+
+def reservation_refusal(
+    policy: Policy | None, change: Spent, halt: Halt | None, spent: Iterable[Spent], now: datetime
+) -> str:
+    """Why a change that was decided on may not begin now after all; empty: it may.
+
+    Args:
+        spent: The changes that were made lately, this one not among them.
+    """
+    if halt is not None:
+        return halt_words(halt)
+    if policy is None:
+        return ""
+    return "; ".join(_over_budget(policy, change, spent, now))
+
+
+def _over_budget(policy: Policy, change: Spent, spent: Iterable[Spent], now: datetime | None) -> list[str]:
+    if change.action == _PUTTING_BACK:
+        return []
+    return budget_refusals(policy.budgets, policy.environments, change, spent, now)
+
+
 def _ask(
-    policy: Policy, asking: list[tuple[int, AutonomyRule]], rule: ApprovalRule | None, *, unmatched: bool
+    policy: Policy, asking: Sequence[_Asking], rule: ApprovalRule | None, *, unmatched: bool
 ) -> PolicyDecision:
-    needed = max([r.approvers for _, r in asking] + ([rule.approvers] if rule else [1]))
-    named = [set(r.roles) for _, r in asking if r.roles]
+    needed = max([a.approvers for a in asking] + ([rule.approvers] if rule else [1]))
+    rules = [a for a in asking if not a.freeze]
+    named = [set(a.roles) for a in rules if a.roles]
+    own = {rule.role} if rule is not None and rule.role is not None else set()
     # Where no rule says who may decide, it is the incident commander; where the rules would not even have asked,
     # the playbook is free to say whom it asks.
-    if not named and (asking or unmatched or rule is None or rule.role is None):
+    if not named and (rules or unmatched or (rule is not None and not own)):
         named = [{DEFAULT_ROLE}]
-    if rule is not None and rule.role is not None:
-        named.append({rule.role})
+    if own:
+        named.append(own)
+    # A freeze adds to all that, and replaces none of it.
+    named += [set(a.roles) for a in asking if a.freeze and a.roles]
+    named = named or [{DEFAULT_ROLE}]
     roles = tuple(sorted(set.intersection(*named)))
-    if asking:
-        why = _words(asking)
-    elif unmatched:
-        why = "no policy rule matches, so a person is asked"
-    else:
-        why = "the playbook asks"
+    words = ["no policy rule matches, so a person is asked"] if unmatched else []
+    why = ", ".join([*words, *(a.words for a in asking)]) or "the playbook asks"
     if not roles:
         wanted = "; ".join(" or ".join(sorted(names)) for names in named)
         why += f". Nobody may approve: the roles asked for have none in common ({wanted})"
@@ -316,7 +260,7 @@ def _asked(
 
 def _plain(outcome: Literal["automatic", "forbidden"], why: str) -> PolicyDecision:
     return PolicyDecision(
-        outcome=outcome, needed=0, roles=(), rule=why, expires_after=_FOUR_HOURS, remind_after=None
+        outcome=outcome, needed=0, roles=(), rule=why, expires_after=FOUR_HOURS, remind_after=None
     )
 
 
@@ -325,18 +269,15 @@ def _words(rules: list[tuple[int, AutonomyRule]]) -> str:
     return ", ".join(named)
 
 
-def _any_fits(value: str, globs: Iterable[str]) -> bool:
-    return any(fnmatchcase(value, glob) for glob in globs)
-
-
-def _protected(policy: Policy, plan: Plan) -> Iterable[tuple[ProtectedTarget, Target]]:
-    """The protected targets of a plan. What a change names but the plan does not list as a target counts too."""
-    listed = {t.uid for t in plan.targets}
-    unlisted = {c.target for c in plan.changes} - listed
-    for target in (*plan.targets, *(Target(uid=uid, type="", name=uid) for uid in sorted(unlisted))):
-        for protected in policy.protected:
+def _protection(policy: Policy, plan: Plan) -> list[str]:
+    """Why a plan may not be: the first protected target that it touches, with the rule that protects it."""
+    for target in touched(plan):
+        for number, protected in enumerate(policy.protected, start=1):
             if protected.fits(target):
-                yield protected, target
+                reason = f": {protected.why}" if protected.why else ""
+                named = f"protected target {number}: {protected.words}"
+                return [f"{target.uid or target.name} is protected{reason} ({named})"]
+    return []
 
 
 def deciding_roles(policy: Policy | None) -> tuple[str, ...]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from soar.engine.messages import PolicyInForce
+from soar.engine.messages import PolicyInForce, Reserved, ReserveRequest
 from soar.model.timeline import TimelineEntry
 from soar.playbook.diagnostics import PlaybookError
+from soar.playbook.policy import Policy, Spent, longest_window, reservation_refusal
 from soar.runtime.policy_file import PolicyFile
 from soar.store import Store
 
@@ -34,9 +36,37 @@ class OrchestratorActivities:
 
     @activity.defn(name="policy.current")
     async def current_policy(self) -> PolicyInForce:
-        """The policy in force. While its file is broken this fails, and is tried again until it is mended."""
+        """The policy in force, and what its limits look at.
+
+        While its file is broken this fails, and is tried again until it is mended.
+        """
+        policy, now = await self._read(), datetime.now(UTC)
+        halt = await self._store.halted()
+        if policy is None:
+            return PolicyInForce(policy=None, halt=halt)
+        window = longest_window(policy.budgets)
+        spent = await self._store.changes_since(now - window) if window is not None else ()
+        return PolicyInForce(policy=policy.resolved_at(now), halt=halt, spent=spent)
+
+    @activity.defn(name="policy.reserve")
+    async def reserve(self, request: ReserveRequest) -> Reserved:
+        """Take a place in the budgets for a change that is about to begin, unless changes were halted since.
+
+        Two incidents cannot both get the last place. The same change asking again keeps the place that it has.
+        """
+        policy, now = await self._read(), datetime.now(UTC)
+        window = longest_window(policy.budgets) if policy is not None else None
+        change = Spent(time=now, **request.model_dump())
+        reason = await self._store.reserve(
+            change,
+            since=now - window if window is not None else None,
+            refusal=lambda halt, spent: reservation_refusal(policy, change, halt, spent, now),
+        )
+        return Reserved(granted=not reason, reason=reason)
+
+    async def _read(self) -> Policy | None:
         try:
-            return PolicyInForce(policy=await asyncio.to_thread(self._policy.current))
+            return await asyncio.to_thread(self._policy.current)
         except PlaybookError as error:
             raise ApplicationError(
                 f"the policy cannot be used, so no change is made: {error}", type="PolicyBroken"

@@ -8,17 +8,19 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from soar.model.events import AlertJoined, ApprovalOpened
-from soar.model.incident import Incident, open_incident, reduce
+from soar.model.fold import open_incident, reduce
+from soar.model.incident import Incident
 from soar.model.timeline import TimelineEntry, verify_entry
 from soar.store import tables
 from soar.store.database import Database
+from soar.store.limits import record_effect
 from soar.store.rows import ApprovalLocation, IncidentSummary, StoreConflict, StoreGap
 
 __all__ = ["Projection"]
 
 
 class Projection:
-    """The tables `incidents`, `timeline` and `approvals`."""
+    """The tables `incidents`, `timeline` and `approvals`; and it counts in `changes` what began."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -112,6 +114,8 @@ class Projection:
         self, connection: AsyncConnection, incident: Incident, fresh: Sequence[TimelineEntry]
     ) -> None:
         for entry in fresh:
+            if entry.kind in ("effect.started", "effect.failed"):
+                await record_effect(connection, incident, entry)
             if entry.kind not in ("approval.opened", "alert.joined"):
                 continue
             match entry.event:

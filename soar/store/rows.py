@@ -7,12 +7,15 @@ from typing import Literal
 from soar.model.alert import Alert
 from soar.model.base import Fact, JsonObject, UtcTime
 from soar.model.terms import IncidentStatus, Phase, Severity
+from soar.playbook.policy import Halt
 
 __all__ = [
     "AlertRow",
     "AlertStatus",
     "ApprovalLocation",
     "ChatRef",
+    "HaltChange",
+    "HaltRecord",
     "InboxItem",
     "InboxKind",
     "IncidentSummary",
@@ -124,3 +127,34 @@ class ChatRef(Fact):
     channel: str = ""
     ts: str = ""
     digest: str = ""
+
+
+class HaltRecord(Fact):
+    """A halt, and who lifted it.
+
+    Args:
+        responder_id: Who halted; `name` is what this person was called then.
+        lifted_at: None: it is in force.
+    """
+
+    id: int
+    responder_id: str
+    name: str
+    reason: str
+    since: UtcTime
+    lifted_by: str = ""
+    lifted_name: str = ""
+    lift_reason: str = ""
+    lifted_at: UtcTime | None = None
+
+
+class HaltChange(Fact):
+    """What came of halting or lifting.
+
+    Args:
+        changed: False: it was so already.
+        halt: The halt that is in force, or that was lifted.
+    """
+
+    changed: bool
+    halt: Halt | None

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import text
 
 from soar.model.base import JsonObject
 from soar.model.incident import Incident
+from soar.model.people import Responder
 from soar.model.timeline import TimelineEntry
+from soar.playbook.policy import Halt, Spent
 from soar.store.alerts import Alerts
 from soar.store.database import Database
 from soar.store.directory import ChatRefs, Tokens
 from soar.store.inbox import Inbox
+from soar.store.limits import Changes, Halts, Refusal
 from soar.store.projection import Projection
 from soar.store.rows import (
     AlertRow,
     AlertStatus,
     ApprovalLocation,
     ChatRef,
+    HaltChange,
+    HaltRecord,
     InboxItem,
     InboxKind,
     IncidentSummary,
@@ -29,9 +35,10 @@ __all__ = ["Store"]
 
 
 class Store:
-    """Incidents, timelines, the inbox, alerts, chat references and tokens.
+    """Incidents, timelines, the inbox, alerts, chat references, tokens, and what the policy's limits look at.
 
-    Each method says what it does in the part that it belongs to: `Projection`, `Inbox`, `Alerts`, `ChatRefs`, `Tokens`.
+    Each method says what it does in the part that it belongs to: `Projection`, `Inbox`, `Alerts`, `ChatRefs`, `Tokens`,
+    `Changes`, `Halts`.
     Every one raises `StoreUnavailable` when the database cannot be reached.
     """
 
@@ -39,6 +46,7 @@ class Store:
         self._database = database
         self._projection, self._inbox = Projection(database), Inbox(database)
         self._alerts, self._tokens = Alerts(database), Tokens(database)
+        self._changes, self._halts = Changes(database), Halts(database)
         self.chat_refs = ChatRefs(database)
 
     @classmethod
@@ -164,3 +172,27 @@ class Store:
     async def revoke_tokens(self, responder_id: str) -> int:
         """See `Tokens.revoke`."""
         return await self._tokens.revoke(responder_id)
+
+    async def changes_since(self, time: datetime) -> tuple[Spent, ...]:
+        """See `Changes.since`."""
+        return await self._changes.since(time)
+
+    async def reserve(self, change: Spent, *, since: datetime | None, refusal: Refusal) -> str:
+        """See `Changes.reserve`."""
+        return await self._changes.reserve(change, since=since, refusal=refusal)
+
+    async def halted(self) -> Halt | None:
+        """See `Halts.in_force`."""
+        return await self._halts.in_force()
+
+    async def halts(self, limit: int = 20) -> list[HaltRecord]:
+        """See `Halts.history`."""
+        return await self._halts.history(limit)
+
+    async def halt(self, person: Responder, reason: str) -> HaltChange:
+        """See `Halts.halt`."""
+        return await self._halts.halt(person, reason)
+
+    async def lift_halt(self, person: Responder, reason: str) -> HaltChange:
+        """See `Halts.lift`."""
+        return await self._halts.lift(person, reason)

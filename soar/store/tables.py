@@ -21,7 +21,18 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-__all__ = ["alerts", "approvals", "chat_refs", "inbox", "incidents", "metadata", "timeline", "tokens"]
+__all__ = [
+    "alerts",
+    "approvals",
+    "changes",
+    "chat_refs",
+    "halts",
+    "inbox",
+    "incidents",
+    "metadata",
+    "timeline",
+    "tokens",
+]
 
 metadata = MetaData()
 
@@ -153,4 +164,34 @@ tokens = Table(  # people's API tokens; only their digests are kept
     Column("label", Words, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Index("tokens_responder", "responder_id"),
+)
+
+changes = Table(  # what budgets count: a row for each time that a change began, and for each reserved place
+    "changes",
+    metadata,
+    Column("incident_id", String(64), primary_key=True),
+    Column("step_id", String(256), primary_key=True),
+    Column("plan_digest", String(64), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),  # 0: reserved
+    Column("time", UtcDateTime, nullable=False),
+    Column("risk", String(32), nullable=False),
+    Column("account", Words, nullable=False),
+    Column("playbook", String(256), nullable=False),
+    Column("action", String(256), nullable=False),
+    Index("changes_time", "time"),
+)
+
+halts = Table(  # every halt there ever was; the one that nobody has lifted is in force
+    "halts",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("responder_id", String(256), nullable=False),
+    Column("name", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("lifted_by", String(256), nullable=False),
+    Column("lifted_name", Words, nullable=False),
+    Column("lift_reason", Words, nullable=False),
+    Column("lifted_at", UtcDateTime),  # null: in force
+    Index("halts_in_force", "lifted_at"),
 )

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, quote
 from fastapi import Request
 
 from soar.model.people import Responder
+from soar.playbook.policy import Halt
 from soar.web.body import limited_body
 from soar.web.errors import ApiError
 from soar.web.identity import responder_of
@@ -35,12 +36,14 @@ class Visitor:
     Args:
         csrf: What their forms have to bring along.
         flash: What became of what they sent last.
+        halt: The halt that is in force, which every page shows.
     """
 
     person: Responder
     csrf: str
     cookies: Cookies = field(repr=False)
     flash: Flash | None = None
+    halt: Halt | None = None
 
 
 class Doors:
@@ -61,7 +64,8 @@ class Doors:
         if person is None:
             raise LoginNeeded(self._back(request))
         flash = self._cookies.flashed(request, person.id)
-        return Visitor(person, self._cookies.csrf(request), self._cookies, flash)
+        halt = await self._services.store.halted()
+        return Visitor(person, self._cookies.csrf(request), self._cookies, flash, halt)
 
     async def checked(self, request: Request) -> tuple[Visitor, dict[str, str]]:
         """Who sent a form, and what is in it.

@@ -246,3 +246,8 @@ def test_a_policy_survives_the_wire_and_its_digest_is_what_it_says(policy: Polic
     assert again.digest == policy.digest
     assert load_policy("# comment\n" + POLICY, file="x").digest == policy.digest
     assert load_policy(POLICY.replace("2h", "3h"), file="x").digest != policy.digest
+
+
+def test_a_policy_keeps_its_digest_when_the_language_gets_new_words(policy: Policy) -> None:
+    # As the first version of the language had it, without environments, budgets and freezes.
+    assert policy.digest == "16570f7a44ce356c8912cdf311815a9f1f3b03dc519967a24a7982449507d851"

@@ -20,7 +20,7 @@ from soar.model.events import (
     PlanMade,
     StepStarted,
 )
-from soar.model.incident import fold
+from soar.model.fold import fold
 from soar.model.terms import IncidentStatus, Phase, Risk, Severity
 from soar.model.timeline import ENGINE, TimelineEntry, append, genesis
 from soar.store import AlertRow, ChatRef, Store, StoreConflict, StoreGap, StoreUnavailable, migrate

@@ -15,7 +15,7 @@ from soar.model.base import Fact
 from soar.model.change import BlastRadius, Change, Result, Target, Verification
 from soar.model.terms import Phase, Risk
 
-__all__ = ["EnterStandby", "group_facts", "group_health", "membership"]
+__all__ = ["EnterStandby", "group_facts", "group_health", "membership", "taken_out"]
 
 LOOK_EVERY = 5.0
 """Seconds between two looks at a group that is waited for."""
@@ -59,6 +59,20 @@ def group_facts(group: dict[str, Any]) -> str:
         f"auto-scaling group {group['AutoScalingGroupName']}: {serving} in service, desired "
         f"{group['DesiredCapacity']}, at least {group['MinSize']}, at most {group['MaxSize']}"
     )
+
+
+def taken_out(group: dict[str, Any], instance_id: str) -> tuple[str, float | None]:
+    """Which part of a group's service is gone with one instance, for a plan's blast radius.
+
+    Returns:
+        The group's name and the part of its healthy members in service, 0 to 1. An empty name and None for an
+        instance that is not in service there: the group loses nothing with it.
+    """
+    mine = next((i for i in group["Instances"] if i["InstanceId"] == instance_id), None)
+    if mine is None or mine["LifecycleState"] != "InService":
+        return "", None
+    healthy = mine["HealthStatus"].lower() == "healthy"
+    return str(group["AutoScalingGroupName"]), 1 / _count(group, "InService") if healthy else 0.0
 
 
 def _count(group: dict[str, Any], state: str) -> int:
@@ -273,6 +287,7 @@ class EnterStandby(Action[StandbyParams, Standby]):
                 "replacement; nothing was changed",
                 hint="set `replace: true`, or lower the group's minimum size, then retry the step",
             )
+        loses, share = taken_out(group, instance.id)
         return Draft(
             summary=f"Take {instance.id} out of service in auto-scaling group {name}",
             targets=targets,
@@ -289,6 +304,8 @@ class EnterStandby(Action[StandbyParams, Standby]):
                     else f"The group serves with one instance less: {max(_count(group, 'InService') - 1, 0)}."
                 ),
                 facts=(group_facts(group),),
+                group=loses,
+                group_share=share,
             ),
             warnings=(
                 ("The replacement starts from the same image and launch template.",) if params.replace else ()

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from pydantic import Field
 
 from soar.actions.aws.access import aws_errors, client, tags_for
-from soar.actions.aws.autoscaling import group_facts, membership, read_group
+from soar.actions.aws.autoscaling import group_facts, membership, read_group, taken_out
 from soar.actions.aws.ec2_groups import (
     delete_when_unused,
     find_group,
@@ -392,14 +392,19 @@ def _blast_radius(ctx: ActionContext, instance: Instance, interfaces: list[_Now]
             )["NetworkInterfaces"]
         others = {u["NetworkInterfaceId"] for u in users} - {i.interface_id for i in interfaces}
         facts.append(f"security group {group}: {len(others)} other interface(s) use it and are not touched")
+    loses, share = "", None
     name, lifecycle = membership(ctx, instance.id)
     if name:
-        facts.append(f"{group_facts(read_group(ctx, name))}; this instance: {lifecycle}")
+        scaling = read_group(ctx, name)
+        loses, share = taken_out(scaling, instance.id)
+        facts.append(f"{group_facts(scaling)}; this instance: {lifecycle}")
     if instance.raw.get("PublicIpAddress"):
         facts.append(f"public address {instance.raw['PublicIpAddress']} stays assigned")
     return BlastRadius(
         summary="Nothing reaches the instance and it reaches nothing, our own tools included.",
         facts=tuple(facts),
+        group=loses,
+        group_share=share,
     )
 
 

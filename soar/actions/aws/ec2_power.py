@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from soar.actions.aws.access import aws_errors, client
-from soar.actions.aws.autoscaling import group_facts, membership, read_group
+from soar.actions.aws.autoscaling import group_facts, membership, read_group, taken_out
 from soar.actions.aws.ec2_instance import (
     Instance,
     InstanceParams,
@@ -28,15 +28,19 @@ class PowerBefore(StateBefore):
     running: bool
 
 
-def _service_facts(ctx: ActionContext, instance: Instance) -> tuple[str, ...]:
-    facts = [
+def _blast_radius(ctx: ActionContext, instance: Instance, summary: str, *facts: str) -> BlastRadius:
+    """What the services that the instance is a part of lose; `facts` come first."""
+    told = [
         f"target group {u.registration.group_name}: {u.healthy_others} healthy target(s) without it"
         for u in registrations(ctx, instance)
     ]
+    loses, share = "", None
     name, lifecycle = membership(ctx, instance.id)
     if name:
-        facts.append(f"{group_facts(read_group(ctx, name))}; this instance: {lifecycle}")
-    return tuple(facts)
+        group = read_group(ctx, name)
+        loses, share = taken_out(group, instance.id)
+        told.append(f"{group_facts(group)}; this instance: {lifecycle}")
+    return BlastRadius(summary=summary, facts=(*facts, *told), group=loses, group_share=share)
 
 
 def _refuse_while_serving(ctx: ActionContext, instance: Instance, doing: str) -> None:
@@ -118,9 +122,7 @@ class StopInstance(Action[InstanceParams, PowerBefore]):
             targets=(instance.target,),
             changes=(Change(target=instance.target.uid, field="state", before="running", after="stopped"),),
             state=PowerBefore(running=True),
-            blast_radius=BlastRadius(
-                summary="Whatever runs on it stops.", facts=_service_facts(ctx, instance)
-            ),
+            blast_radius=_blast_radius(ctx, instance, "Whatever runs on it stops."),
             warnings=("Memory and instance-store volumes are lost.",),
             undo="The instance is started again.",
         )
@@ -232,9 +234,8 @@ class TerminateInstance(Action[InstanceParams, TerminationBefore]):
             targets=(instance.target,),
             changes=tuple(changes),
             state=state,
-            blast_radius=BlastRadius(
-                summary="The instance is gone for good; what stays in place is listed.",
-                facts=(*kept, *_service_facts(ctx, instance)),
+            blast_radius=_blast_radius(
+                ctx, instance, "The instance is gone for good; what stays in place is listed.", *kept
             ),
             warnings=("This cannot be undone.", "Memory and instance-store volumes are lost."),
         )

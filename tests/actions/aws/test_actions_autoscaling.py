@@ -229,3 +229,22 @@ async def test_a_serving_member_is_not_stopped(actions: Any, service: Service) -
     assert refused.value.type == "Refused"
     plan = await actions.plan("aws.ec2.isolate_instance", instance_id=service.members[0])
     assert any("may terminate it" in w for w in plan.warnings)
+
+
+async def test_a_plan_says_how_much_of_its_group_it_takes_out_of_service(
+    actions: Any, service: Service
+) -> None:
+    isolate, (first, second) = "aws.ec2.isolate_instance", service.members
+    standby = await actions.plan(STANDBY, instance_id=first)
+    for plan in (standby, await actions.plan(isolate, instance_id=first)):
+        assert (plan.blast_radius.group, plan.blast_radius.group_share) == ("app", 0.5)
+    # What is out of service already costs the group nothing; the other one is now all that it has.
+    await actions.apply(standby)
+    for action in (isolate, "aws.ec2.stop_instance"):
+        plan = await actions.plan(action, instance_id=first)
+        assert (plan.blast_radius.group, plan.blast_radius.group_share) == ("", None)
+    last = await actions.plan(isolate, instance_id=second)
+    assert (last.blast_radius.group, last.blast_radius.group_share) == ("app", 1.0)
+    service.account.client("autoscaling").set_instance_health(InstanceId=second, HealthStatus="Unhealthy")
+    ill = await actions.plan(isolate, instance_id=second)
+    assert (ill.blast_radius.group, ill.blast_radius.group_share) == ("app", 0.0)

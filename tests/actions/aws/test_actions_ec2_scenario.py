@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from soar.actions.registry import catalogue
-from soar.playbook.graph import compile_playbook
+from soar.playbook.compiler import compile_playbook
 from soar.playbook.lint import lint
 from soar.playbook.loader import load_playbook
 from soar.simulated.base import AccountClients

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from temporalio.exceptions import ApplicationError
 
 from soar.actions.registry import catalogue
-from soar.playbook.graph import compile_playbook
+from soar.playbook.compiler import compile_playbook
 from soar.playbook.lint import lint
 from soar.playbook.loader import load_playbook
 from soar.simulated.base import AccountClients
