@@ -11,6 +11,7 @@ from temporalio.workflow import ActivityCancellationType
 
 from soar.actions.calls import ActionCall, ApplyCall, UndoCall, UndoReply
 from soar.engine.run import HEARTBEAT_TIMEOUT, Run, StepFailure, retry_policy, task_queue
+from soar.engine.scope import base_id
 from soar.model.base import JsonObject
 from soar.model.change import Change, Effect, EffectStatus, ErrorInfo, Plan, Result, Verification
 from soar.model.events import (
@@ -21,10 +22,22 @@ from soar.model.events import (
     EffectVerified,
     UndoRefused,
 )
+from soar.model.incident import Incident
 from soar.model.terms import Phase
-from soar.playbook.graph import BUILTIN_SPECS, UNDO, ActionNode, NodeSpec
+from soar.playbook.builtins import BUILTIN_SPECS, UNDO
+from soar.playbook.graph import ActionNode, NodeSpec
 
-__all__ = ["CatalogueChange", "ChangeKind", "Superseded", "UndoChange", "effects_to_undo", "undo_node"]
+__all__ = [
+    "CatalogueChange",
+    "ChangeKind",
+    "Superseded",
+    "UndoChange",
+    "effects_to_undo",
+    "instances_of",
+    "run_action",
+    "undo_node",
+    "wire_id",
+]
 
 T = TypeVar("T")
 
@@ -65,7 +78,7 @@ class CatalogueChange:
         incident = self._run.incident
         call = ActionCall(
             incident_id=incident.id,
-            step_id=self._node.id,
+            step_id=wire_id(self._node.id),
             account=incident.account,
             region=incident.region,
             params=self._params,
@@ -74,8 +87,8 @@ class CatalogueChange:
 
     async def commit(self, plan: Plan) -> Result:
         run, node, journal = self._run, self._node, self._run.journal
-        call = ApplyCall(incident_id=run.incident.id, step_id=node.id, plan=plan)
-        digest = plan.digest(run.start.playbook_digest)
+        call = ApplyCall(incident_id=run.incident.id, step_id=wire_id(node.id), plan=plan)
+        digest = plan.digest(run.incident.playbook_digest)
         journal.record(
             EffectStarted(step_id=node.id, plan_digest=digest), f"Applying: {plan.summary}", phase=node.phase
         )
@@ -135,6 +148,16 @@ def effects_to_undo(run: Run, step_ids: list[str] | None, phase: Phase | None = 
     return sorted(chosen, key=lambda e: e.started_at, reverse=True)
 
 
+def instances_of(incident: Incident, step_id: str) -> list[str]:
+    """The steps with effects that a step of the playbook was: one, or one for each round of the loops around it."""
+    return [i for i in incident.effects if step_id in (i, base_id(i))] or [step_id]
+
+
+def wire_id(step_id: str) -> str:
+    """A step's id for actions, which put it into names and tags: `isolate.3`, since few names may hold brackets."""
+    return step_id.replace("[", ".").replace("]", "")
+
+
 def undo_node(step_id: str, name: str, phase: Phase, step_ids: list[str]) -> ActionNode:
     """The step that an undo is which no playbook holds.
 
@@ -160,12 +183,15 @@ def undo_node(step_id: str, name: str, phase: Phase, step_ids: list[str]) -> Act
 
 
 class UndoChange:
-    """Putting changes back, newest first, each to the state that was recorded before it was made."""
+    """Putting changes back, newest first, each to the state that was recorded before it was made.
 
-    def __init__(self, run: Run, node: ActionNode, params: JsonObject) -> None:
-        self._run, self._node = run, node
-        wanted = params.get("steps", params.get("step"))
-        self._step_ids = [str(s) for s in wanted] if isinstance(wanted, list) else [str(wanted)]
+    Args:
+        step_ids: Whose changes.
+        phase: The phase that this happens in.
+    """
+
+    def __init__(self, run: Run, step_ids: list[str], phase: Phase) -> None:
+        self._run, self._step_ids, self._phase = run, step_ids, phase
 
     async def plan(self) -> Plan:
         effects = effects_to_undo(self._run, self._step_ids)
@@ -179,7 +205,7 @@ class UndoChange:
                 )
             )
         return Plan(
-            action=self._node.action,
+            action=UNDO,
             params={"steps": list(self._step_ids)},
             account=self._run.incident.account,
             region=self._run.incident.region,
@@ -218,7 +244,7 @@ class UndoChange:
         return self._origin(effect).spec
 
     def _origin(self, effect: Effect) -> ActionNode:
-        node = self._run.start.graph.nodes[effect.step_id]
+        node = self._run.graph.nodes[base_id(effect.step_id)]
         if not isinstance(node, ActionNode):
             raise TypeError(f"step {effect.step_id} has an effect and is no action")
         return node
@@ -227,7 +253,7 @@ class UndoChange:
         journal, origin = self._run.journal, self._origin(effect)
         call = UndoCall(
             incident_id=self._run.incident.id,
-            step_id=effect.step_id,
+            step_id=wire_id(effect.step_id),
             plan=effect.plan,
             in_doubt=effect.status is not EffectStatus.VERIFIED,
         )
@@ -238,7 +264,7 @@ class UndoChange:
             journal.record(
                 UndoRefused(step_id=effect.step_id, error=failure.error),
                 f"Not undone: {failure.error.message}",
-                phase=self._node.phase,
+                phase=self._phase,
             )
             raise
         if not reply.restored:
@@ -247,14 +273,12 @@ class UndoChange:
                 message=f"put back, but the recorded state was not seen again: {reply.seen}",
                 hint="look at the target yourself; undo again to check again",
             )
-            journal.record(
-                UndoRefused(step_id=effect.step_id, error=error), error.message, phase=self._node.phase
-            )
+            journal.record(UndoRefused(step_id=effect.step_id, error=error), error.message, phase=self._phase)
             raise StepFailure(error)
         journal.record(
             EffectUndone(step_id=effect.step_id, result=reply.result, restored=True, seen=reply.seen),
             f"Undone and verified: {reply.result.summary}",
-            phase=self._node.phase,
+            phase=self._phase,
         )
         return reply.result.summary
 

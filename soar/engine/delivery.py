@@ -33,11 +33,12 @@ class Delivery:
 
     Args:
         chat: Whether there is a chat to bring up to date.
+        told: The last entry that an earlier run has told the chat.
     """
 
-    def __init__(self, journal: Journal, *, chat: bool) -> None:
+    def __init__(self, journal: Journal, *, chat: bool, told: int = 0) -> None:
         self._journal, self._chat = journal, chat
-        self._stored = self._told = 0
+        self._stored = self._told = told
         self._closing = False
         self._loops: list[asyncio.Task[None]] = []
 
@@ -52,6 +53,16 @@ class Delivery:
         self._closing = True
         for loop in self._loops:
             await loop
+
+    @property
+    def told(self) -> int:
+        """The last entry that the chat has."""
+        return self._told
+
+    @property
+    def idle(self) -> bool:
+        """Whether the store has everything. The chat is not waited for: the next run brings it up to date."""
+        return not self._journal.unstored
 
     async def stored(self) -> None:
         """Wait until everything recorded so far is in the store."""

@@ -6,7 +6,8 @@ from temporalio import workflow
 
 from soar.model.change import EvidenceRef
 from soar.model.events import AnyEvent, IncidentOpened
-from soar.model.incident import Incident, open_incident, reduce
+from soar.model.fold import open_incident, reduce
+from soar.model.incident import Incident
 from soar.model.terms import Phase
 from soar.model.timeline import ENGINE, Actor, TimelineEntry, append, genesis
 

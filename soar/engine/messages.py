@@ -10,28 +10,110 @@ from soar.model.alert import Alert
 from soar.model.base import Digest, Fact, JsonObject
 from soar.model.incident import Incident
 from soar.model.people import Decision, Responder, VoteChannel
-from soar.model.terms import Phase
+from soar.model.terms import IncidentStatus, Phase, Risk, Severity
+from soar.model.timeline import TimelineEntry
 from soar.playbook.graph import StepGraph
-from soar.playbook.policy import Policy
+from soar.playbook.policy import Halt, Policy, Spent
 
 __all__ = [
     "CHAT_QUEUE",
     "ORCHESTRATOR_QUEUE",
     "WORKFLOW_TYPE",
+    "AssignRequest",
+    "Carry",
     "ChatSyncRequest",
+    "ChildResult",
+    "ClockRequest",
+    "ExtendRequest",
     "IncidentStart",
     "NoteRequest",
+    "Parent",
+    "PersonRequest",
     "PolicyInForce",
     "Reply",
     "ReportRequest",
+    "ReserveRequest",
+    "Reserved",
+    "SeverityRequest",
+    "SkipRequest",
     "StepDecisionRequest",
+    "TaskRequest",
     "UndoRequest",
+    "UndoUnderWay",
+    "UpgradeRequest",
     "VoteRequest",
 ]
 
 WORKFLOW_TYPE = "Incident"
 ORCHESTRATOR_QUEUE = "orchestrator"
 CHAT_QUEUE = "chat"
+
+
+class PersonRequest(Fact):
+    """What a person tells an incident, without more: pause, resume, cancel.
+
+    Args:
+        responder: Who, identified by the caller, with the roles of the roster as it is now.
+    """
+
+    responder: Responder
+    reason: str = Field(default="", max_length=2000)
+    channel: VoteChannel = VoteChannel.API
+
+
+class SeverityRequest(PersonRequest):
+    """Set the severity."""
+
+    severity: Severity
+
+
+class AssignRequest(PersonRequest):
+    """Put somebody in charge; None: nobody."""
+
+    assignee: Responder | None
+
+
+class SkipRequest(PersonRequest):
+    """Leave a step out: one that waits or failed, or one that is not reached yet."""
+
+    step_id: str
+
+
+class ExtendRequest(PersonRequest):
+    """Let a change that would be put back by itself stay for longer.
+
+    Args:
+        seconds: From now on; None: until somebody undoes it.
+    """
+
+    step_id: str
+    seconds: float | None = Field(default=None, gt=0, le=366 * 86400)
+
+
+class TaskRequest(PersonRequest):
+    """A task is done.
+
+    Args:
+        values: What the form was filled in with.
+    """
+
+    step_id: str
+    values: JsonObject = {}
+
+
+class ClockRequest(PersonRequest):
+    """What a deadline asks for was done."""
+
+    clock: str
+
+
+class UpgradeRequest(PersonRequest):
+    """Go on with another version of the playbook."""
+
+    playbook_text: str
+    playbook_digest: Digest
+    graph: StepGraph
+    differences: tuple[str, ...] = ()
 
 
 class UndoRequest(Fact):
@@ -44,6 +126,62 @@ class UndoRequest(Fact):
     channel: VoteChannel = VoteChannel.API
 
 
+class Carry(Fact):
+    """What a run hands to the one that continues it.
+
+    Args:
+        incident: The state.
+        unstored: Entries that the store does not have yet.
+        told: The last entry that the chat has.
+        seen: Digests of the keys of the alerts that were taken.
+        waiting: Alerts that were not taken yet.
+        late: Alerts that came after the end, and open the next incident.
+        refusals: How many attempts were refused, by subject.
+        undos: The undo steps that are under way, and not in the playbook.
+        stop: Why nothing new begins, if so, and as what the incident ends.
+    """
+
+    incident: Incident
+    unstored: tuple[TimelineEntry, ...] = ()
+    told: int = 0
+    seen: tuple[str, ...] = ()
+    waiting: tuple[Alert, ...] = ()
+    late: tuple[Alert, ...] = ()
+    refusals: dict[str, int] = {}
+    undos: tuple[UndoUnderWay, ...] = ()
+    stop: IncidentStatus | None = None
+    stop_reason: str = ""
+
+
+class UndoUnderWay(Fact):
+    """An undo that somebody, or a timer, asked for.
+
+    Args:
+        step_id: The step that it is.
+        steps: Whose changes are put back.
+        automatic: Nobody is asked: the playbook says so.
+    """
+
+    step_id: str
+    name: str
+    phase: Phase
+    steps: tuple[str, ...]
+    automatic: bool = False
+
+
+class ChildResult(Fact):
+    """How a called playbook ended.
+
+    Args:
+        step_id: The step that called it.
+    """
+
+    step_id: str
+    status: IncidentStatus
+    reason: str = ""
+    outputs: JsonObject = {}
+
+
 class IncidentStart(Fact):
     """The input of an incident's workflow. It carries the playbook: an edit on disk changes no running incident.
 
@@ -51,7 +189,10 @@ class IncidentStart(Fact):
         playbook_text: The playbook's canonical text, for the record.
         graph: The playbook compiled, which is what runs.
         chat: Whether a chat workspace is connected.
-        resume: The state to go on from, where this run continues an earlier one.
+        resume: The state to go on from, where a closed incident is opened again.
+        carry: What to go on from, where this run continues an earlier one.
+        parent: The incident whose playbook called this one's, with its workflow and step.
+        dry_run: Read, plan and decide, and change nothing and ask nobody.
         alerts: Alerts that came when an earlier run was about to end, and open this one.
         undo: The request that a closed incident is opened again for.
     """
@@ -68,6 +209,17 @@ class IncidentStart(Fact):
     resume: Incident | None = None
     alerts: tuple[Alert, ...] = ()
     undo: UndoRequest | None = None
+    carry: Carry | None = None
+    parent: Parent | None = None
+    dry_run: bool = False
+
+
+class Parent(Fact):
+    """Who called a playbook."""
+
+    incident_id: str
+    workflow_id: str
+    step_id: str
 
 
 class VoteRequest(Fact):
@@ -106,9 +258,42 @@ class NoteRequest(Fact):
 
 
 class PolicyInForce(Fact):
-    """The organisation's policy at one moment; None where there is none."""
+    """The organisation's policy at one moment; None where there is none.
+
+    Args:
+        halt: The halt that is in force.
+        spent: The changes that were made lately, as far back as the policy's longest budget reaches.
+    """
 
     policy: Policy | None
+    halt: Halt | None = None
+    spent: tuple[Spent, ...] = ()
+
+
+class ReserveRequest(Fact):
+    """Take a place in the policy's budgets for a change that is about to begin.
+
+    Asking again for the same incident, step and plan takes no further place.
+    """
+
+    incident_id: str
+    step_id: str
+    plan_digest: Digest
+    risk: Risk
+    account: str
+    playbook: str
+    action: str
+
+
+class Reserved(Fact):
+    """Whether the change may begin.
+
+    Args:
+        reason: Why it may not, and when that ends; empty if it may.
+    """
+
+    granted: bool
+    reason: str = ""
 
 
 class Reply(Fact):

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
+from temporalio import exceptions as failures
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from soar.engine.journal import Journal
-from soar.engine.messages import ORCHESTRATOR_QUEUE, IncidentStart, PolicyInForce
+from soar.engine.messages import ORCHESTRATOR_QUEUE, IncidentStart, PolicyInForce, Reserved, ReserveRequest
+from soar.engine.scope import OUTSIDE, Scope, StepsSeen, base_id
+from soar.model.alert import Alert
 from soar.model.change import ErrorInfo, Plan
 from soar.model.incident import Incident
-from soar.model.terms import IncidentStatus, Phase, Risk
-from soar.playbook.graph import ActionNode, NodeSpec
+from soar.model.terms import IncidentStatus
+from soar.playbook.builtins import UNDO
+from soar.playbook.expressions import ExpressionError
+from soar.playbook.graph import ActionNode, NodeSpec, enclosing_loops
 from soar.playbook.policy import Policy, PolicyDecision, decide, deciding_roles, implicated
-from soar.playbook.schema import Retry
+from soar.playbook.steps import RETRYABLE, Retry
 
-__all__ = ["HEARTBEAT_TIMEOUT", "Run", "StepFailure", "Stopped", "retry_policy"]
+__all__ = [
+    "HEARTBEAT_TIMEOUT",
+    "LeftOut",
+    "Run",
+    "StepFailure",
+    "Stopped",
+    "bad_template",
+    "retry_policy",
+    "task_queue",
+]
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """How soon a dead worker is noticed; actions heartbeat every second."""
@@ -41,7 +56,7 @@ class StepFailure(Exception):
                 return cls(ErrorInfo.model_validate(cause.details[0]))
             case ApplicationError():
                 return cls(ErrorInfo(type=cause.type or "Unexpected", message=cause.message[:4000]))
-            case TimeoutError():
+            case failures.TimeoutError():
                 return cls(
                     ErrorInfo(
                         type="TimedOut",
@@ -53,17 +68,56 @@ class StepFailure(Exception):
 
 
 class Stopped(Exception):
-    """The playbook goes no further."""
+    """Nothing further begins here.
+
+    Args:
+        owner: The step whose time is over, and inside of which nothing further begins; empty: the whole playbook.
+    """
+
+    def __init__(self, reason: str, owner: str = "") -> None:
+        super().__init__(reason)
+        self.owner = owner
+
+
+class LeftOut(Exception):
+    """A person skipped the step. `by` is the responder."""
+
+    def __init__(self, reason: str, by: str) -> None:
+        super().__init__(reason)
+        self.by = by
 
 
 class Run:
-    """One execution of an incident: its input, its journal, and whether it was told to stop."""
+    """One execution of an incident: its input, its journal, and whether it was told to stop.
+
+    Args:
+        start: Its input.
+
+    Attributes:
+        draining: Nothing new begins, because the workflow goes on in a new run in a moment.
+        skipped: Who skipped a step that was not reached, or waited.
+        given_up: Undo steps, in no playbook, that a person decided to leave at that.
+        joined: The alerts that joined while somebody was listening for them.
+        listening: How many steps are.
+        abandoned: Not even what follows a failure begins any more.
+    """
 
     def __init__(self, start: IncidentStart) -> None:
         self.start = start
-        self.journal = Journal(start.resume)
-        self.stop: IncidentStatus | None = None
-        self.stop_reason = ""
+        self.graph = start.graph
+        carry = start.carry
+        self.journal = Journal(carry.incident if carry else start.resume)
+        self.stop: IncidentStatus | None = carry.stop if carry else None
+        self.stop_reason = carry.stop_reason if carry else ""
+        self.abandoned = False
+        self.draining = False
+        self.skipped: dict[str, str] = {}
+        self.given_up: set[str] = set()
+        self.joined: list[Alert] = []
+        self.listening = 0
+        self._busy = 0
+        self._loops = enclosing_loops(start.graph)
+        self._alerts: list[dict[str, Any]] = []
 
     @property
     def incident(self) -> Incident:
@@ -75,22 +129,99 @@ class Run:
         if self.stop is None:
             self.stop, self.stop_reason = status, reason
 
-    def check(self) -> None:
-        """Go on only if nobody asked to stop.
+    def interruption(self, scope: Scope, step_id: str = "") -> Stopped | LeftOut | None:
+        """Why nothing further may begin here; None if it may.
+
+        Args:
+            step_id: The step that asks, which a person may have skipped.
+        """
+        if self.abandoned or (self.stop is not None and not scope.whatever):
+            return Stopped(self.stop_reason)
+        if scope.deadline is not None and workflow.now() >= scope.deadline:
+            return Stopped(f"the time of {scope.owner} is over", scope.owner)
+        if step_id in self.incident.skips:
+            return LeftOut(self.incident.skips[step_id], self.skipped.get(step_id, ""))
+        return None
+
+    def check(self, scope: Scope, step_id: str = "") -> None:
+        """Go on only if nothing speaks against it.
 
         Raises:
-            Stopped: Somebody did.
+            Stopped, LeftOut: Something does.
         """
-        if self.stop is not None:
-            raise Stopped(self.stop_reason)
+        if found := self.interruption(scope, step_id):
+            raise found
 
-    def variables(self) -> Mapping[str, Any]:
+    async def may_begin(self, scope: Scope, step_id: str = "") -> None:
+        """Wait while the incident is paused, and go on only if nothing speaks against it.
+
+        Raises:
+            Stopped, LeftOut: Something does.
+        """
+        if self.incident.paused is not None:
+            await self.wait(lambda: self.incident.paused is None, scope, step_id)
+        self.check(scope, step_id)
+
+    async def wait(
+        self, until: Callable[[], bool], scope: Scope, step_id: str = "", *, at: datetime | None = None
+    ) -> bool:
+        """Wait until something is so.
+
+        Args:
+            at: When to give up.
+
+        Returns:
+            Whether it is so.
+
+        Raises:
+            Stopped, LeftOut: Nothing further may begin here, so that waiting makes no sense.
+        """
+        while not until():
+            self.check(scope, step_id)
+            now = workflow.now()
+            if at is not None and now >= at:
+                return False
+            ends = [t for t in (at, scope.deadline) if t is not None]
+            with contextlib.suppress(TimeoutError):  # the loop looks at what is due
+                await workflow.wait_condition(
+                    lambda: until() or self.interruption(scope, step_id) is not None,
+                    timeout=min(ends) - now if ends else None,
+                )
+        return True
+
+    @contextlib.asynccontextmanager
+    async def busy(self) -> AsyncIterator[None]:
+        """Around everything that must not be cut by the change to a new run: its activities are waited for."""
+        while self.draining:
+            await workflow.wait_condition(lambda: not self.draining)
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way that a new run could not take up."""
+        return self._busy == 0
+
+    def graph_undoable(self, step_id: str) -> bool:
+        """Whether what a step does can be put back."""
+        node = self.graph.nodes.get(base_id(step_id))
+        return isinstance(node, ActionNode) and node.spec.undoable
+
+    def directly_in(self, loop: str) -> list[str]:
+        """The ids of the steps inside a loop, and in no loop inside of that."""
+        return [step_id for step_id, around in self._loops.items() if around[-1:] == (loop,)]
+
+    def variables(self, scope: Scope = OUTSIDE) -> Mapping[str, Any]:
         """What a playbook's templates can see."""
         incident = self.incident
-        alerts = [a.model_dump(mode="json") for a in incident.alerts]
+        for alert in incident.alerts[len(self._alerts) :]:
+            self._alerts.append(alert.model_dump(mode="json"))
         return {
-            "alert": alerts[0],
-            "alerts": alerts,
+            "alert": self._alerts[0] if self._alerts else {},
+            "alerts": self._alerts,
             "incident": {
                 "id": incident.id,
                 "title": incident.title,
@@ -100,15 +231,14 @@ class Run:
                 "playbook": incident.playbook,
             },
             "inputs": self.start.inputs,
-            "steps": {
-                s.id: {"status": s.status.value, "result": s.result.data if s.result else {}}
-                for s in incident.steps.values()
-            },
+            "steps": StepsSeen(incident, self._loops, scope),
+            "vars": incident.variables,
             "now": workflow.now().isoformat(),
+            **scope.names,
         }
 
-    async def policy(self) -> Policy | None:
-        """The organisation's policy as it is now; the one that decided is thereby in history.
+    async def in_force(self) -> PolicyInForce:
+        """The organisation's policy, halt and budgets as they are now; what decided is thereby in history.
 
         An ordinary activity, although it is short: the clock that follows a local activity is another one when
         history is replayed, and the times on the timeline are part of its hashes.
@@ -119,40 +249,80 @@ class Run:
             start_to_close_timeout=timedelta(seconds=10),
             retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
         )
-        return found.policy
+        return found
 
-    async def deciders(self) -> tuple[tuple[str, ...], dict[str, str]]:
+    async def reserve(self, node: ActionNode, plan: Plan) -> Reserved:
+        """Take a place in the policy's budgets for a change, at the last moment before it begins."""
+        found: Reserved = await workflow.execute_activity(
+            "policy.reserve",
+            ReserveRequest(
+                incident_id=self.incident.id,
+                step_id=node.id,
+                plan_digest=plan.digest(self.incident.playbook_digest),
+                risk=node.spec.risk,
+                account=plan.account,
+                playbook=self.incident.playbook,
+                action=node.action,
+            ),
+            result_type=Reserved,
+            start_to_close_timeout=timedelta(seconds=10),
+            retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
+        )
+        return found
+
+    async def deciders(self, role: str | None = None) -> tuple[tuple[str, ...], dict[str, str]]:
         """Who may decide what no plan asks about: a failed step, an undo.
+
+        Args:
+            role: The role that the step names, besides those of policy.
 
         Returns:
             The roles, one of which is needed, and who may not in spite of them, with why.
         """
-        policy = await self.policy()
-        excluded = implicated(policy, self.incident.alerts) if policy else {}
-        return deciding_roles(policy), excluded
+        policy = (await self.in_force()).policy
+        roles = deciding_roles(policy)
+        return tuple(sorted({*roles, role})) if role else roles, self.implicated(policy)
 
-    def decide(
-        self, policy: Policy | None, *, risk: Risk, phase: Phase, plan: Plan, node: ActionNode
-    ) -> PolicyDecision:
+    def implicated(self, policy: Policy | None) -> dict[str, str]:
+        """Who may not decide in this incident, and why."""
+        return implicated(policy, self.incident.alerts) if policy else {}
+
+    def decide(self, found: PolicyInForce, *, plan: Plan, node: ActionNode) -> PolicyDecision:
         """What policy says about a plan."""
+        # What a person asks to have put back is no change "by a playbook", which is all that a halt holds up.
+        own = (self.incident.id, node.id, plan.digest(self.incident.playbook_digest))
+        halt = found.halt if node.id in self.graph.nodes or node.action != UNDO else None
         return decide(
-            policy,
-            risk=risk,
+            found.policy,
+            risk=node.spec.risk,
             severity=self.incident.severity,
-            phase=phase,
+            phase=node.phase,
             action=node.action,
             plan=plan,
             rule=node.approval,
+            now=workflow.now(),
+            playbook=self.incident.playbook,
+            halt=halt,
+            spent=tuple(s for s in found.spent if (s.incident_id, s.step_id, s.plan_digest) != own),
         )
 
 
 def retry_policy(retry: Retry) -> RetryPolicy:
     """How an action's activity is tried again. Errors that cannot pass by themselves say so and are not retried."""
+    refused = [kind for kind in RETRYABLE if kind not in retry.on] if retry.on else None
     return RetryPolicy(
         initial_interval=timedelta(seconds=retry.backoff),
         backoff_coefficient=2,
         maximum_interval=timedelta(seconds=30),
         maximum_attempts=retry.attempts,
+        non_retryable_error_types=refused,
+    )
+
+
+def bad_template(where: str, error: ExpressionError) -> ErrorInfo:
+    """What is wrong with an expression of a step, for people."""
+    return ErrorInfo(
+        type="BadInput", message=f"`{where}`: {error}", hint="correct the playbook, or skip the step"
     )
 
 

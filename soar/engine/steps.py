@@ -1,276 +1,261 @@
-"""One action step, from its condition to its proven end."""
+"""The life of one step, whatever its kind: from its condition to an end that the timeline tells."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
 
-from soar.actions.calls import ActionCall
-from soar.engine.changes import (
-    CatalogueChange,
-    ChangeKind,
-    Superseded,
-    UndoChange,
-    effects_to_undo,
-    run_action,
-)
-from soar.engine.delivery import PATIENT, Delivery
-from soar.engine.messages import ReportRequest
-from soar.engine.permission import Gate
-from soar.engine.run import Run, StepFailure, Stopped
+from soar.engine.changes import UndoChange, effects_to_undo
+from soar.engine.run import LeftOut, Run, StepFailure, Stopped, bad_template
+from soar.engine.scope import Scope
 from soar.model.base import JsonObject
 from soar.model.change import ErrorInfo, Result
-from soar.model.events import (
-    ApprovalClosed,
-    PlanMade,
-    ReportWritten,
-    StepFailed,
-    StepNeedsAttention,
-    StepSkipped,
-    StepStarted,
-    StepSucceeded,
-)
-from soar.model.people import ApprovalStatus
+from soar.model.course import Notified
+from soar.model.events import StepFailed, StepNeedsAttention, StepSkipped, StepStarted, StepSucceeded
 from soar.model.terms import IncidentStatus, Risk, StepStatus
-from soar.playbook.expressions import ExpressionError, evaluate, render
-from soar.playbook.graph import REPORT, UNDO, ActionNode
+from soar.playbook.expressions import ExpressionError, evaluate
+from soar.playbook.graph import ActionNode, NodeBase
 
-__all__ = ["StepRunner"]
+__all__ = ["StepLife", "succeeded", "what_it_does"]
+
+N = TypeVar("N", bound=NodeBase)
 
 
-class StepRunner:
-    """Runs action steps.
+class StepLife:
+    """Runs steps to an end.
 
     Args:
         run: The incident that they belong to.
-        delivery: Needed by the one step that reads the store: the report.
     """
 
-    def __init__(self, run: Run, delivery: Delivery) -> None:
-        self._run, self._delivery, self._gate = run, delivery, Gate(run)
+    def __init__(self, run: Run) -> None:
+        self._run = run
 
-    async def execute(self, node: ActionNode) -> None:
-        """Run a step to an end that the timeline tells.
+    async def execute(self, node: N, scope: Scope, work: Callable[[N, Scope], Awaitable[None]]) -> None:
+        """Run a step to an end that the timeline tells, unless it has ended in an earlier run.
+
+        Args:
+            node: As the playbook has it.
+            scope: Where it runs.
+            work: What it does; called with the node under the id that it has here, and again after a retry.
 
         Raises:
-            Stopped: The playbook goes no further.
+            Stopped: Nothing further begins here.
         """
+        if scope.rounds:
+            node = node.model_copy(update={"id": scope.instance(node.id)})
+        record = self._run.incident.steps.get(node.id)
+        if record is not None and record.status.ended:
+            return
+        # It may have begun in an earlier run: then its condition held, or its failure waits for a decision.
+        begun = record is not None
+        waiting = record.error if record is not None and record.status is StepStatus.ATTENTION else None
         while True:
-            self._run.check()
             try:
-                if self._begin(node):
-                    await self._attempt(node)
-                return
+                if waiting is None:
+                    await self._attempt(node, scope, work, begun=begun)
+                    return
+                error, waiting, begun = waiting, None, False
+                if await self._asked(node, error, scope):
+                    return
             except StepFailure as failure:
-                error = failure.error
-            except Stopped as stopped:
-                # Stopped by somebody while it waited: nothing of it is in the making any more.
-                self._record_failure(node, ErrorInfo(type="Stopped", message=str(stopped)))
-                raise
-            if await self._failed(node, error):
+                if await self._failed(node, failure.error, scope):
+                    return
+                waiting = failure.error
+            except LeftOut as left:
+                self._left_out(node, left)
                 return
+            except Stopped as stopped:
+                step = self._run.incident.steps.get(node.id)
+                if step is not None and not step.status.ended:
+                    # Stopped while it waited: nothing of it is in the making any more.
+                    self._record_failure(node, ErrorInfo(type="Stopped", message=str(stopped)))
+                raise
 
-    def _begin(self, node: ActionNode) -> bool:
+    async def _attempt(
+        self, node: N, scope: Scope, work: Callable[[N, Scope], Awaitable[None]], *, begun: bool
+    ) -> None:
+        await self._run.may_begin(scope, node.id)
+        if not begun and not self._begin(node, scope):
+            return
+        try:
+            await work(node, scope)
+        except Stopped as stopped:
+            if stopped.owner != node.id:
+                raise
+            raise StepFailure(
+                ErrorInfo(
+                    type="TimedOut",
+                    message=f"it was not done within {node.timeout:.0f} s",
+                    hint="retry to go on with what is left of it, or skip it",
+                )
+            ) from stopped
+        self._notify(node)
+
+    def _begin(self, node: NodeBase, scope: Scope) -> bool:
         """Evaluate the step's condition, and record the step as started or as skipped.
 
         Returns:
             Whether to go on with it.
         """
         journal = self._run.journal
-        variables = self._run.variables()
         first = node.id not in self._run.incident.steps
         try:
-            wanted = node.when is None or bool(evaluate(node.when, variables))
+            wanted = node.when is None or bool(evaluate(node.when, self._run.variables(scope)))
         except ExpressionError as problem:
             if first:
                 self._record_start(node)
-            raise StepFailure(_bad_template("when", problem)) from problem
+            raise StepFailure(bad_template("when", problem)) from problem
         if wanted:
             if first:
                 self._record_start(node)
             return True
         reason = f"its condition did not hold: {node.when}"
         journal.record(
-            StepSkipped(step_id=node.id, name=node.name, action=node.action, reason=reason),
+            StepSkipped(
+                step_id=node.id,
+                name=node.name,
+                action=what_it_does(node),
+                reason=reason,
+            ),
             f"Skipped: {node.name}: {reason}",
             phase=node.phase,
         )
         return False
 
-    def _record_start(self, node: ActionNode) -> None:
+    def _left_out(self, node: NodeBase, left: LeftOut) -> None:
         self._run.journal.record(
-            StepStarted(step_id=node.id, name=node.name, action=node.action, risk=node.spec.risk),
+            StepSkipped(
+                step_id=node.id,
+                name=node.name,
+                action=what_it_does(node),
+                risk=_risk(node),
+                by=left.by or "somebody",
+                reason=str(left),
+            ),
+            f"Skipped: {node.name}: {left}",
+            phase=node.phase,
+        )
+
+    def _record_start(self, node: NodeBase) -> None:
+        self._run.journal.record(
+            StepStarted(
+                step_id=node.id,
+                name=node.name,
+                action=what_it_does(node),
+                risk=_risk(node),
+                technique=node.technique,
+            ),
             f"Started: {node.name}",
             phase=node.phase,
         )
 
-    def _record_failure(self, node: ActionNode, error: ErrorInfo) -> None:
+    def _record_failure(self, node: NodeBase, error: ErrorInfo) -> None:
         self._run.journal.record(
             StepFailed(step_id=node.id, error=error),
             f"Failed: {node.name}: {error.message}",
             phase=node.phase,
         )
 
-    async def _attempt(self, node: ActionNode) -> None:
-        try:
-            params = render(node.params, self._run.variables())
-        except ExpressionError as problem:
-            raise StepFailure(_bad_template("with", problem)) from problem
-        if not isinstance(params, dict):
-            raise TypeError(f"the parameters of step {node.id} are no mapping")
-        if node.action == REPORT:
-            await self._report(node)
-        elif node.action == UNDO:
-            await self._change(node, UndoChange(self._run, node, params))
-        elif node.spec.risk is Risk.READ:
-            await self._read(node, params)
-        else:
-            await self._change(node, CatalogueChange(self._run, node, params))
-
-    async def _read(self, node: ActionNode, params: JsonObject) -> None:
-        incident = self._run.incident
-        call = ActionCall(
-            incident_id=incident.id,
-            step_id=node.id,
-            account=incident.account,
-            region=incident.region,
-            params=params,
-        )
-        result = await run_action(node, node.action, call, Result, node.timeout or node.spec.plan_timeout)
-        self._succeeded(node, result, changed=False)
-
-    def _succeeded(self, node: ActionNode, result: Result, *, changed: bool) -> None:
-        # What a change collected is on record with its `effect.applied`.
-        self._run.journal.record(
-            StepSucceeded(step_id=node.id, changed=changed, result=result),
-            result.summary,
-            phase=node.phase,
-            evidence=() if changed else result.evidence,
-        )
-
-    async def _change(self, node: ActionNode, change: ChangeKind) -> None:
-        """plan → policy → approval → apply → verify, and from the start again when the target drifts in between."""
-        run, journal = self._run, self._run.journal
-        supersedes = ""
-        drift: tuple[str, ...] = ()
-        while True:
-            plan = await change.plan()
-            digest = plan.digest(run.start.playbook_digest)
-            journal.record(
-                PlanMade(step_id=node.id, plan=plan, plan_digest=digest),
-                f"Planned: {plan.summary}",
+    def _notify(self, node: NodeBase) -> None:
+        step = self._run.incident.steps[node.id]
+        if node.notify and step.status is not StepStatus.SKIPPED:
+            text = f"{node.name}: {step.status.value}"
+            if step.result is not None:
+                text += f" — {step.result.summary}"
+            self._run.journal.record(
+                Notified(step_id=node.id, roles=node.notify, text=text[:2000]),
+                f"Told {', '.join(node.notify)}: {text}"[:1000],
                 phase=node.phase,
             )
-            if not plan.changes:
-                self._succeeded(node, Result(summary=f"Already so: {plan.summary}"), changed=False)
-                return
-            approval_id = await self._gate.permitted(node, plan, supersedes, drift)
-            if approval_id is None:
-                return
-            run.check()
-            try:
-                result = await change.commit(plan)
-            except Superseded as moved:
-                drift = moved.drift
-                supersedes = approval_id
-                if approval_id:
-                    journal.record(
-                        ApprovalClosed(
-                            approval_id=approval_id,
-                            outcome=ApprovalStatus.SUPERSEDED,
-                            reason="the target changed; the votes are void",
-                        ),
-                        "The target changed after the approval; nothing was applied and the votes are void",
-                        phase=node.phase,
-                    )
-                continue
-            self._succeeded(node, result, changed=True)
-            return
 
-    async def _report(self, node: ActionNode) -> None:
-        written = await self.write_report()
-        self._succeeded(
-            node, Result(summary="Report written", data={"digests": dict(written.digests)}), changed=False
-        )
-
-    async def write_report(self) -> ReportWritten:
-        """Have the report written from everything recorded so far.
-
-        Raises:
-            StepFailure: It could not be written; the incident's data is not touched by that.
-        """
-        await self._delivery.stored()
-        incident = self._run.incident
-        try:
-            written: ReportWritten = await workflow.execute_activity(
-                "report.write",
-                ReportRequest(
-                    incident_id=incident.id, head_seq=incident.head_seq, head_hash=incident.head_hash
-                ),
-                result_type=ReportWritten,
-                start_to_close_timeout=timedelta(seconds=120),
-                schedule_to_close_timeout=timedelta(minutes=10),
-                retry_policy=PATIENT,
-            )
-        except ActivityError as error:
-            raise StepFailure.from_activity(error) from error
-        self._run.journal.record(written, f"Report written, up to entry {incident.head_seq}")
-        return written
-
-    async def _failed(self, node: ActionNode, error: ErrorInfo) -> bool:
+    async def _failed(self, node: NodeBase, error: ErrorInfo, scope: Scope) -> bool:
         """Do what the step's `on_error` says.
 
         Returns:
-            Whether the step has ended; false: try it again.
+            Whether the step has ended; false: a person is to be asked.
 
         Raises:
-            Stopped: The playbook goes no further.
+            Stopped: Nothing further begins here.
         """
         run = self._run
-        if node.on_error == "ask" and run.stop is None:
-            return await self._ask(node, error)
+        going_on = run.interruption(scope) is None
+        if run.start.dry_run or (node.on_error == "continue" and going_on):
+            self._record_failure(node, error)
+            self._notify(node)
+            return True
+        if node.on_error == "ask" and going_on:
+            return False
         if node.on_error == "undo":
             await self._undo_phase(node)
-        if node.on_error == "continue" and run.stop is None:
-            self._record_failure(node, error)
-            return True
         raise self._given_up(node, error)
 
-    def _given_up(self, node: ActionNode, error: ErrorInfo) -> Stopped:
+    def _given_up(self, node: NodeBase, error: ErrorInfo) -> Stopped:
         self._record_failure(node, error)
+        self._notify(node)
         self._run.request_stop(IncidentStatus.FAILED, f"step {node.id} failed: {error.message}")
         return Stopped(self._run.stop_reason)
 
-    async def _undo_phase(self, node: ActionNode) -> None:
+    async def _undo_phase(self, node: NodeBase) -> None:
         """Put back what this phase has changed so far, the failed step's own part included."""
-        changed = [e.step_id for e in effects_to_undo(self._run, None, node.phase)]
-        undo = UndoChange(self._run, node, {"steps": list(dict.fromkeys(changed))})
-        try:
-            await undo.commit(await undo.plan())
-        except StepFailure as failure:
-            # `effect.undo_refused` is on the timeline; the step's own failure still has to be told.
-            workflow.logger.warning("phase %s was not wholly undone: %s", node.phase, failure.error.message)
+        async with self._run.busy():
+            changed = [e.step_id for e in effects_to_undo(self._run, None, node.phase)]
+            undo = UndoChange(self._run, list(dict.fromkeys(changed)), node.phase)
+            try:
+                await undo.commit(await undo.plan())
+            except StepFailure as failure:
+                # `effect.undo_refused` is on the timeline; the step's own failure still has to be told.
+                why = failure.error.message
+                workflow.logger.warning("phase %s was not wholly undone: %s", node.phase, why)
 
-    async def _ask(self, node: ActionNode, error: ErrorInfo) -> bool:
-        run, journal = self._run, self._run.journal
-        roles, excluded = await run.deciders()
-        journal.record(
-            StepNeedsAttention(step_id=node.id, error=error, roles=roles, excluded=excluded),
-            f"Needs a decision: {node.name}: {error.message}",
-            phase=node.phase,
-        )
+    async def _asked(self, node: NodeBase, error: ErrorInfo, scope: Scope) -> bool:
+        """Have a person decide about the failed step.
+
+        Returns:
+            Whether the step has ended; false: try it again.
+        """
+        run = self._run
         step = run.incident.steps[node.id]
-        await workflow.wait_condition(lambda: step.status is not StepStatus.ATTENTION or run.stop is not None)
-        if step.status is StepStatus.RUNNING and run.stop is None:
-            return False
-        if step.status is StepStatus.SKIPPED:
+        if step.status is not StepStatus.ATTENTION:
+            async with run.busy():
+                roles, excluded = await run.deciders(node.role)
+                run.journal.record(
+                    StepNeedsAttention(step_id=node.id, error=error, roles=roles, excluded=excluded),
+                    f"Needs a decision: {node.name}: {error.message}",
+                    phase=node.phase,
+                )
+        try:
+            await run.wait(lambda: step.status is not StepStatus.ATTENTION, scope, node.id)
+            run.check(scope)
+        except Stopped as stopped:
+            if not step.status.ended:
+                self._record_failure(node, error)
+            raise stopped
+        if node.id in run.given_up:
+            self._record_failure(node, error)
             return True
-        raise self._given_up(node, error)
+        return step.status.ended
 
 
-def _bad_template(where: str, error: ExpressionError) -> ErrorInfo:
-    return ErrorInfo(
-        type="BadInput", message=f"`{where}`: {error}", hint="correct the playbook, or skip the step"
+def what_it_does(node: NodeBase) -> str:
+    """The action of a step; of a step of another kind, the kind."""
+    return node.action if isinstance(node, ActionNode) else str(getattr(node, "kind", ""))
+
+
+def _risk(node: NodeBase) -> Risk:
+    return node.spec.risk if isinstance(node, ActionNode) else Risk.READ
+
+
+def succeeded(
+    run: Run, node: NodeBase, result: Result, *, changed: bool = False, params: JsonObject | None = None
+) -> None:
+    """Record that a step did what it is for."""
+    # What a change collected is on record with its `effect.applied`.
+    run.journal.record(
+        StepSucceeded(step_id=node.id, changed=changed, result=result, params=params or {}),
+        result.summary,
+        phase=node.phase,
+        evidence=() if changed else result.evidence,
     )

@@ -4,45 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
-from temporalio.exceptions import ApplicationError
 
-from soar.engine.approvals import Counted, Repeated, judge, outcome, role_refusal
-from soar.engine.changes import effects_to_undo, undo_node
+from soar.engine.action_steps import ActionSteps
+from soar.engine.approvals import role_refusal
+from soar.engine.commands import Commands
 from soar.engine.delivery import Delivery
 from soar.engine.interpreter import Interpreter
-from soar.engine.messages import (
-    WORKFLOW_TYPE,
-    IncidentStart,
-    NoteRequest,
-    Reply,
-    StepDecisionRequest,
-    UndoRequest,
-    VoteRequest,
-)
+from soar.engine.messages import WORKFLOW_TYPE, Carry, ChildResult, IncidentStart, UndoRequest
+from soar.engine.people_steps import WaitingSteps
+from soar.engine.permission import Gate
 from soar.engine.run import Run, StepFailure, Stopped
-from soar.engine.steps import StepRunner
+from soar.engine.scope import Scope
+from soar.engine.steps import StepLife
+from soar.engine.watch import Watch
 from soar.model.alert import Alert
+from soar.model.base import digest_of
+from soar.model.change import Effect
+from soar.model.course import ChildEnded, EffectExpirySet, OutputsSet, PlaybookUpgraded, RunContinued
 from soar.model.events import (
     AlertJoined,
     ApprovalClosed,
-    AttentionResolved,
     IncidentClosed,
     IncidentOpened,
     IncidentReopened,
     NoteAdded,
-    RefusalRecorded,
-    StepSkipped,
-    VoteCast,
 )
 from soar.model.incident import Incident
-from soar.model.people import ApprovalStatus, Responder
-from soar.model.terms import AlertState, IncidentStatus, Phase, StepStatus
+from soar.model.people import ApprovalStatus
+from soar.model.terms import AlertState, IncidentStatus, Phase
 from soar.model.timeline import Actor, ActorKind
-from soar.playbook.graph import UNDO, ActionNode
+from soar.playbook.contains import contained_by
+from soar.playbook.expressions import ExpressionError, evaluate
 
 __all__ = ["SEARCH_ATTRIBUTES", "IncidentWorkflow"]
 
@@ -55,29 +53,36 @@ SEARCH_ATTRIBUTES = (STATUS, PHASE, SEVERITY, PLAYBOOK, ACCOUNT)
 """What open incidents can be listed by."""
 
 SEEN_LIMIT = 20_000
-"""How many alert keys are remembered against repetition; the inbox remembers them all."""
-REFUSALS_RECORDED = 20
-"""Refused attempts per approval or step that get an entry of their own; the rest are only answered."""
+"""How many alerts are remembered against repetition; the inbox remembers them all."""
+DRAIN = timedelta(seconds=10)
+"""How long new steps are held back for the change to a new run before the old one goes on a little further."""
+PATIENCE = 500
+"""Events of history until the change to a new run is tried again."""
+HISTORY_LIMIT = 30_000
+"""Events of history at which everything is held back until the change: Temporal ends a run at 51,200."""
 
 
 @workflow.defn(name=WORKFLOW_TYPE)
-class IncidentWorkflow:
+class IncidentWorkflow(Commands):
     """One incident, from its first alert to its report."""
 
     @workflow.init
     def __init__(self, start: IncidentStart) -> None:
         # Alerts and updates may arrive before the first line of `run`: everything they touch exists from here on.
-        self._run = Run(start)
-        self._delivery = Delivery(self._run.journal, chat=start.chat)
-        self._steps = StepRunner(self._run, self._delivery)
-        self._inbox: list[Alert] = list(start.alerts)
-        self._seen: dict[str, None] = {}
-        self._late: list[Alert] = []
-        self._refusals: dict[str, int] = {}
-        self._undos = 0
-        self._undoing = 0
-        self._broken: BaseException | None = None
+        run = Run(start)
+        carry = start.carry
+        told = carry.told if carry else 0
+        self._delivery = Delivery(run.journal, chat=start.chat, told=told)
+        gate = Gate(run)
+        actions = ActionSteps(run, self._delivery, gate)
+        super().__init__(run, StepLife(run), actions)
+        self._interpreter = Interpreter(run, self._life, actions, WaitingSteps(run, gate))
+        self._watch = Watch(run, self._put_back)
+        self._inbox: list[Alert] = list(carry.waiting if carry else start.alerts)
+        self._seen: dict[str, None] = dict.fromkeys(carry.seen) if carry else {}
+        self._late: list[Alert] = list(carry.late) if carry else []
         self._shown: dict[str, object] = {}
+        self._tried_at = 0
         before = start.resume
         self._ended_as = (before.status, before.closed_reason) if before else (IncidentStatus.CLOSED, "")
 
@@ -91,10 +96,14 @@ class IncidentWorkflow:
         life = asyncio.create_task(self._live())
         while not life.done():
             try:
-                await workflow.wait_condition(lambda: life.done() or self._broken is not None)
+                await workflow.wait_condition(
+                    lambda: life.done() or self._broken is not None or self._should_continue()
+                )
                 if self._broken is not None:
                     # A fault of ours: it fails the workflow task, which is tried again once the fault is mended.
                     raise self._broken
+                if not life.done() and await self._drained(life):
+                    workflow.continue_as_new(self._continued())
             except asyncio.CancelledError:
                 # Nothing is torn apart: what has begun ends and is recorded, then the incident closes as cancelled.
                 self._run.request_stop(IncidentStatus.CANCELLED, "the incident was cancelled")
@@ -105,21 +114,36 @@ class IncidentWorkflow:
         return self._run.incident.status.value
 
     async def _live(self) -> None:
-        start = self._run.start
-        if start.resume is None:
+        run, start = self._run, self._run.start
+        if start.carry is not None:
+            self._take_up(start.carry)
+        elif start.resume is not None:
+            self._reopen()
+        else:
             await workflow.wait_condition(lambda: bool(self._inbox))
             self._open(self._inbox[0])
-        else:
-            self._reopen()
         self._take_alerts()
         self._delivery.start()
         publisher = asyncio.create_task(self._publish())
+        watcher = asyncio.create_task(self._watch.run())
+        watcher.add_done_callback(self._watch_ended)
+        for undo in start.carry.undos if start.carry else ():
+            self.begin_undo(undo)
         status, reason = await (self._undo_only(start.undo) if start.undo else self._play())
-        await workflow.wait_condition(lambda: self._undoing == 0)
+        # A change that is put back by itself is not over yet, and neither is the incident.
+        await workflow.wait_condition(
+            lambda: not (self._deciding or self._undos) and (run.abandoned or not self._watch.expiring)
+        )
         await self._close(status, reason)
         await workflow.wait_condition(workflow.all_handlers_finished)
+        await self._tell_parent()
         await self._delivery.finish()
         publisher.cancel()
+        watcher.cancel()
+
+    def _watch_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._broken = task.exception()
 
     def _next(self) -> IncidentStart:
         return self._run.start.model_copy(
@@ -129,15 +153,22 @@ class IncidentWorkflow:
                 "alerts": tuple(self._late),
                 "resume": None,
                 "undo": None,
+                "carry": None,
+                "parent": None,
             }
         )
 
     async def _play(self) -> tuple[IncidentStatus, str]:
         run = self._run
         try:
-            await Interpreter(run, self._steps).play()
+            if run.stop is None:
+                await self._interpreter.play()
         except Stopped:
-            return run.stop or IncidentStatus.FAILED, run.stop_reason
+            run.request_stop(IncidentStatus.FAILED, "the playbook ended early")
+        if run.stop is not None:
+            await self._after(run.stop)
+            return run.stop, run.stop_reason
+        self._set_outputs()
         missing = run.incident.incomplete
         if missing:
             return IncidentStatus.CLOSED_INCOMPLETE, "not done: " + ", ".join(
@@ -145,29 +176,57 @@ class IncidentWorkflow:
             )
         return IncidentStatus.CLOSED, ""
 
+    async def _after(self, status: IncidentStatus) -> None:
+        """What the playbook says about its own failure, or about being cancelled."""
+        run, graph = self._run, self._run.graph
+        scope = Scope(whatever=True)
+        wanted = graph.undo_on_cancel if status is IncidentStatus.CANCELLED else graph.undo_on_failure
+        with contextlib.suppress(Stopped):  # the timeline has what failed, and why
+            steps = list(dict.fromkeys(e.step_id for e in run.incident.residual))
+            if wanted and steps and not self._undos and not run.start.dry_run:
+                word = "cancel" if status is IncidentStatus.CANCELLED else "failure"
+                undo = self.automatic_undo(f"Undo after the {word}", steps)
+                self._undos[undo.step_id] = undo
+                try:
+                    await self.run_undo(undo, scope)
+                finally:
+                    del self._undos[undo.step_id]
+            if status is IncidentStatus.FAILED:
+                await self._interpreter.after_failure(scope)
+
     async def _undo_only(self, request: UndoRequest) -> tuple[IncidentStatus, str]:
         """A closed incident was opened again to put changes back; it closes as it was."""
+        if self._run.start.carry is not None:
+            return self._ended_as
         if refusal := role_refusal(request.responder, *await self._run.deciders()):
             self._refuse("undo", request.responder, "undo", refusal)
             return self._ended_as
         try:
-            await self._undo(request)
+            await self.begin_undo(self.asked_undo(request))
         except Stopped as stopped:
             workflow.logger.info("the undo ended early: %s", stopped)  # the timeline has the step and why
         return self._ended_as
+
+    def _put_back(self, effect: Effect) -> None:
+        """The time of a change is over."""
+        undo = self.automatic_undo(f"Its time is over: {effect.plan.summary}", [effect.step_id])
+        self.begin_undo(undo).add_done_callback(lambda _: self._settle(effect.step_id))
+
+    def _settle(self, step_id: str) -> None:
+        """A change that was not put back, although its time was over, stays until somebody undoes it."""
+        effect = self._run.incident.effects[step_id]
+        if effect.status.in_place and effect.expires_at is not None and effect.expires_at <= workflow.now():
+            self._run.journal.record(
+                EffectExpirySet(
+                    step_id=step_id, expires_at=None, reason="it could not be put back by itself"
+                ),
+                f"Stays in place, because it could not be put back by itself: {effect.plan.summary}",
+            )
 
     # ---- opening and closing -----------------------------------------------------------------------------------
 
     def _open(self, alert: Alert) -> None:
         start, info = self._run.start, workflow.info()
-        contains = tuple(
-            node.id
-            for node in start.graph.nodes.values()
-            if isinstance(node, ActionNode)
-            and node.phase is Phase.CONTAINMENT
-            and node.spec.risk.value != "read"
-            and node.action != UNDO
-        )
         self._run.journal.record(
             IncidentOpened(
                 incident_id=start.incident_id,
@@ -180,7 +239,8 @@ class IncidentWorkflow:
                 correlation_key=start.correlation_key,
                 playbook=start.playbook,
                 playbook_digest=start.playbook_digest,
-                contains=contains,
+                contains=contained_by(start.graph),
+                parent=start.parent.incident_id if start.parent else "",
             ),
             f"Incident opened: {start.title}",
             phase=Phase.PREPARATION,
@@ -193,19 +253,70 @@ class IncidentWorkflow:
             "Incident opened again to put changes back",
         )
 
+    def _take_up(self, carry: Carry) -> None:
+        """Go on where the run before stopped."""
+        self._run.journal.unstored.extend(carry.unstored)
+        self._run.journal.record(
+            RunContinued(run_id=workflow.info().run_id),
+            "The workflow goes on in a new run, to keep its history short",
+        )
+
+    def _set_outputs(self) -> None:
+        run, values = self._run, dict[str, Any]()
+        for name, expression in run.graph.outputs.items():
+            try:
+                values[name] = evaluate(expression, run.variables())
+            except ExpressionError as problem:
+                workflow.logger.info("output %s has no value: %s", name, problem)
+                values[name] = None
+        if values:
+            run.journal.record(OutputsSet(values=values), f"Outputs: {', '.join(values)}")
+
     async def _close(self, status: IncidentStatus, reason: str) -> None:
         journal = self._run.journal
+        for task in self._run.incident.open_tasks:
+            workflow.logger.warning("task %s was open at the end", task.step_id)
         journal.record(
             IncidentClosed(status=status, reason=reason),
             f"Incident {status.value.replace('_', ' ')}" + (f": {reason}" if reason else ""),
         )
         try:
-            await self._steps.write_report()
+            await self._actions.write_report()
         except StepFailure as failure:
             journal.record(
                 NoteAdded(text=f"The final report could not be written: {failure.error.message}"),
                 "The final report could not be written",
             )
+
+    async def _tell_parent(self) -> None:
+        parent, incident = self._run.start.parent, self._run.incident
+        if parent is None:
+            return
+        handle = workflow.get_external_workflow_handle(parent.workflow_id)
+        result = ChildResult(
+            step_id=parent.step_id,
+            status=incident.status,
+            reason=incident.closed_reason,
+            outputs=incident.outputs,
+        )
+        try:
+            await handle.signal("child_ended", result)
+        except Exception as error:  # noqa: BLE001 - it has ended before this one; nobody waits
+            workflow.logger.warning("%s was not told: %s", parent.incident_id, error)
+
+    @workflow.signal
+    def child_ended(self, result: ChildResult) -> None:
+        """A called playbook came to its end."""
+        step = self._run.incident.steps.get(result.step_id) if self._run.journal.is_open else None
+        if step is None or step.status.ended:
+            return
+        self._run.journal.record(
+            ChildEnded(
+                step_id=result.step_id, status=result.status, reason=result.reason, outputs=result.outputs
+            ),
+            f"{step.child} ended: {result.status.value.replace('_', ' ')}",
+            phase=step.phase,
+        )
 
     async def _publish(self) -> None:
         """Keep the search attributes as the state is; one event for each real change."""
@@ -231,6 +342,106 @@ class IncidentWorkflow:
             ACCOUNT.name: incident.account,
         }
 
+    # ---- going on in a new run ---------------------------------------------------------------------------------
+
+    def _should_continue(self) -> bool:
+        """Whether the history has grown long, or another version of the playbook waits to be taken up."""
+        if not self._run.journal.is_open or self._run.incident.status.ended:
+            return False
+        if self._upgrade is not None:
+            return True
+        info = workflow.info()
+        length = info.get_current_history_length()
+        return info.is_continue_as_new_suggested() and length >= self._tried_at + PATIENCE
+
+    async def _drained(self, life: asyncio.Task[None]) -> bool:
+        """Hold new steps back until nothing is under way.
+
+        Returns:
+            Whether it came to that; if not, the steps go on, and it is tried again later.
+        """
+        run = self._run
+        run.draining = True
+        length = workflow.info().get_current_history_length()
+        at_limit = length >= HISTORY_LIMIT
+        try:
+            await workflow.wait_condition(
+                lambda: (
+                    life.done()
+                    or (
+                        run.idle
+                        and not self._deciding
+                        and workflow.all_handlers_finished()
+                        and (self._delivery.idle or at_limit)
+                    )
+                ),
+                timeout=None if at_limit else DRAIN,
+            )
+        except TimeoutError:
+            self._tried_at = workflow.info().get_current_history_length()
+            run.draining = False
+            return False
+        if life.done() or run.incident.status.ended:
+            run.draining = False
+            return False
+        return True
+
+    def _continued(self) -> IncidentStart:
+        """What the next run starts with."""
+        run = self._run
+        start = run.start.model_copy(update={"alerts": (), "resume": None})
+        if self._upgrade is not None:
+            start = self._upgraded(start)
+        return start.model_copy(
+            update={
+                "carry": Carry(
+                    incident=run.incident,
+                    unstored=tuple(run.journal.unstored),
+                    told=self._delivery.told,
+                    seen=tuple(self._seen),
+                    waiting=tuple(self._inbox),
+                    late=tuple(self._late),
+                    refusals=self._refusals,
+                    undos=tuple(self._undos.values()),
+                    stop=run.stop,
+                    stop_reason=run.stop_reason,
+                )
+            }
+        )
+
+    def _upgraded(self, start: IncidentStart) -> IncidentStart:
+        request, journal = self._upgrade, self._run.journal
+        assert request is not None
+        for approval in self._run.incident.open_approvals:
+            # A vote is for a plan under one version of the playbook.
+            journal.record(
+                ApprovalClosed(
+                    approval_id=approval.id,
+                    outcome=ApprovalStatus.SUPERSEDED,
+                    reason="the playbook was upgraded; it is asked anew",
+                ),
+                f"Asked anew under the new version: {approval.plan.summary}",
+            )
+        journal.record(
+            PlaybookUpgraded(
+                before=start.playbook_digest,
+                digest=request.playbook_digest,
+                differences=request.differences,
+                contains=contained_by(request.graph),
+                reason=request.reason,
+            ),
+            f"{request.responder.name} moved the incident to another version of its playbook"
+            + (f" — {request.reason}" if request.reason else ""),
+            actor=Actor(kind=ActorKind.PERSON, id=request.responder.id, name=request.responder.name),
+        )
+        return start.model_copy(
+            update={
+                "playbook_text": request.playbook_text,
+                "playbook_digest": request.playbook_digest,
+                "graph": request.graph,
+            }
+        )
+
     # ---- alerts ------------------------------------------------------------------------------------------------
 
     @workflow.signal
@@ -243,9 +454,10 @@ class IncidentWorkflow:
     def _take_alerts(self) -> None:
         incident = self._run.incident
         for alert in self._inbox:
-            if alert.key in self._seen:
+            seen = digest_of(alert.key)[:20]
+            if seen in self._seen:
                 continue
-            self._seen[alert.key] = None
+            self._seen[seen] = None
             if len(self._seen) > SEEN_LIMIT:
                 del self._seen[next(iter(self._seen))]
             if incident.status.ended and alert.state is not AlertState.RESOLVED:
@@ -258,162 +470,11 @@ class IncidentWorkflow:
                 f"Alert{note} from {alert.source} ({alert.state.value}): {alert.title}",
                 actor=Actor(kind=ActorKind.SOURCE, id=alert.source),
             )
+            if self._run.listening:
+                self._run.joined.append(alert)
         self._inbox.clear()
-
-    # ---- people ------------------------------------------------------------------------------------------------
-
-    @workflow.update
-    def vote(self, request: VoteRequest) -> Reply:
-        """Count a person's vote, or say why it does not count."""
-        approval = self._run.incident.approvals[request.approval_id]
-        verdict = judge(approval, request, workflow.now())
-        if isinstance(verdict, Repeated):
-            return Reply(accepted=True, message=verdict.message)
-        if not isinstance(verdict, Counted):
-            return self._refuse(approval.id, request.responder, request.decision.value, verdict.message)
-        person = _actor(request.responder)
-        word = "approved" if verdict.vote.decision == "approve" else "denied"
-        journal = self._run.journal
-        because = f" — {request.reason}" if request.reason else ""
-        journal.record(
-            VoteCast(approval_id=approval.id, vote=verdict.vote),
-            f"{request.responder.name} {word} by {request.channel.value}: {approval.plan.summary}{because}",
-            actor=person,
-        )
-        result = outcome(approval)
-        if result is ApprovalStatus.PENDING:
-            return Reply(accepted=True, message=f"counted: {approval.approvals} of {approval.needed}")
-        journal.record(
-            ApprovalClosed(approval_id=approval.id, outcome=result),
-            f"Approval {result.value}: {approval.plan.summary}",
-            actor=person,
-        )
-        return Reply(accepted=True, message=result.value)
-
-    @vote.validator
-    def _vote_validator(self, request: VoteRequest) -> None:
-        self._must_be_open()
-        if request.approval_id not in self._run.incident.approvals:
-            raise ApplicationError(f"this incident has no approval {request.approval_id}", type="NotFound")
-
-    @workflow.update
-    def decide_step(self, request: StepDecisionRequest) -> Reply:
-        """Take a person's decision about a failed step: try again, leave it out, or stop."""
-        step = self._run.incident.steps[request.step_id]
-        if step.status is not StepStatus.ATTENTION:
-            return Reply(
-                accepted=False, message=f"step {step.id} waits for no decision: it is {step.status.value}"
-            )
-        if refusal := role_refusal(request.responder, step.attention_roles, step.attention_excluded):
-            return self._refuse(step.id, request.responder, request.decision, refusal)
-        person, journal = _actor(request.responder), self._run.journal
-        because = f" — {request.reason}" if request.reason else ""
-        journal.record(
-            AttentionResolved(step_id=step.id, decision=request.decision, reason=request.reason),
-            f"{request.responder.name} decided by {request.channel.value}: {request.decision} {step.name}{because}",
-            actor=person,
-        )
-        if request.decision == "skip":
-            journal.record(
-                StepSkipped(step_id=step.id, reason=f"by {request.responder.name}{because}"),
-                f"Skipped: {step.name}",
-                actor=person,
-            )
-        elif request.decision == "stop":
-            self._run.request_stop(
-                IncidentStatus.FAILED, f"{request.responder.name} stopped at step {step.id}"
-            )
-        return Reply(accepted=True, message=request.decision)
-
-    @decide_step.validator
-    def _decide_step_validator(self, request: StepDecisionRequest) -> None:
-        self._must_be_open()
-        if request.step_id not in self._run.incident.steps:
-            raise ApplicationError(f"this incident has no step {request.step_id}", type="NotFound")
-
-    @workflow.update
-    async def undo(self, request: UndoRequest) -> Reply:
-        """Begin to put changes back. It is planned and approved like any change."""
-        if self._run.incident.status.ended:
-            # Whatever began now would be cut off by the end of this run; a closed incident is opened again for it.
-            return Reply(accepted=False, message="the incident is just closing; ask again in a moment")
-        effects = effects_to_undo(self._run, [request.step_id] if request.step_id else None, request.phase)
-        if not effects:
-            return Reply(accepted=False, message="nothing of ours is in place there")
-        # Taken before the first wait: the incident does not close while an undo is being decided on.
-        self._undoing += 1
-        if refusal := role_refusal(request.responder, *await self._run.deciders()):
-            self._undoing -= 1
-            return self._refuse("undo", request.responder, "undo", refusal)
-        asyncio.create_task(self._undo(request)).add_done_callback(self._undo_ended)
-        return Reply(
-            accepted=True, message=f"undo of {len(effects)} change(s) begun; it may ask for approval"
-        )
-
-    @undo.validator
-    def _undo_validator(self, request: UndoRequest) -> None:  # noqa: ARG002
-        self._must_be_open()
-
-    def _undo_ended(self, task: asyncio.Task[None]) -> None:
-        self._undoing -= 1
-        error = task.exception()
-        if error is not None and not isinstance(error, Stopped):
-            self._broken = error
-
-    async def _undo(self, request: UndoRequest) -> None:
-        """Run an undo as a step of its own: planned, approved, proven, recorded like every other."""
-        effects = effects_to_undo(self._run, [request.step_id] if request.step_id else None, request.phase)
-        taken = self._run.incident.steps
-        while (step_id := f"undo-{self._undos + 1}") in taken:
-            self._undos += 1
-        self._undos += 1
-        because = f" — {request.reason}" if request.reason else ""
-        self._run.journal.record(
-            NoteAdded(text=f"undo requested{because}"),
-            f"{request.responder.name} asked by {request.channel.value} to undo "
-            + ", ".join(dict.fromkeys(e.step_id for e in effects))
-            + because,
-            actor=_actor(request.responder),
-        )
-        node = undo_node(
-            step_id,
-            f"Undo asked by {request.responder.name}",
-            self._run.incident.phase or Phase.RECOVERY,
-            list(dict.fromkeys(e.step_id for e in effects)),
-        )
-        await self._steps.execute(node)
-
-    @workflow.update
-    def note(self, request: NoteRequest) -> Reply:
-        """Put a person's words on the timeline."""
-        self._run.journal.record(
-            NoteAdded(text=request.text), f"Note by {request.responder.name}", actor=_actor(request.responder)
-        )
-        return Reply(accepted=True, message="noted")
-
-    @note.validator
-    def _note_validator(self, request: NoteRequest) -> None:  # noqa: ARG002
-        self._must_be_open()
 
     @workflow.query
     def state(self) -> Incident:
         """The incident as it is now."""
         return self._run.incident
-
-    def _must_be_open(self) -> None:
-        if not self._run.journal.is_open:
-            raise ApplicationError("the incident has not received its first alert yet", type="NotReady")
-
-    def _refuse(self, subject: str, responder: Responder, decision: str, why: str) -> Reply:
-        count = self._refusals[subject] = self._refusals.get(subject, 0) + 1
-        if count <= REFUSALS_RECORDED:
-            self._run.journal.record(
-                RefusalRecorded(subject=subject, responder=responder.id, decision=decision, reason=why),
-                f"Refused: {responder.name} may not {decision}: {why}",
-                actor=_actor(responder),
-            )
-        return Reply(accepted=False, message=why)
-
-
-def _actor(responder: Responder) -> Actor:
-    return Actor(kind=ActorKind.PERSON, id=responder.id, name=responder.name)

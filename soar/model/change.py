@@ -59,10 +59,20 @@ class Change(Fact):
 
 
 class BlastRadius(Fact):
-    """Who and what else is hit. Not part of the digest: last-used times move by themselves."""
+    """Who and what else is hit. Not part of the digest: last-used times move by themselves.
+
+    Args:
+        group: The auto-scaling group that loses a member in service; empty: none does.
+        group_share: Which part of its members in service that is; None: not known, or no group.
+
+    Where no group loses anything, neither is written: entries of timelines that are older than both keep their hash
+    when they are written again.
+    """
 
     summary: str = ""
     facts: tuple[str, ...] = ()
+    group: str = Field(default="", exclude_if=lambda value: not value)
+    group_share: float | None = Field(default=None, ge=0, le=1, exclude_if=lambda value: value is None)
 
 
 class Plan(Fact):
@@ -149,7 +159,7 @@ class ErrorInfo(Fact):
 
     Args:
         type: `BadInput`, `PermissionMissing`, `Throttled`, `TargetGone`, `Refused`, `Drifted`, `Unavailable`,
-            `TimedOut`, `NotVerified`,
+            `BadReply`, `NotSent`, `InDoubt`, `TimedOut`, `NotVerified`,
             `Expired` or `Unexpected`.
         message: What happened, to what.
         hint: What to do now.
@@ -189,6 +199,7 @@ class Effect(State):
     """What an action did change, its verification, and how to undo it.
 
     Args:
+        expires_at: When it is put back by itself; None: it stays.
         earlier: Changes that the same step had begun before this one, oldest first: the target drifted or a try
             failed half-way, and what was left was planned and approved anew. Undoing goes back through all of them.
     """
@@ -201,6 +212,7 @@ class Effect(State):
     applied_at: UtcTime | None = None
     verified_at: UtcTime | None = None
     undone_at: UtcTime | None = None
+    expires_at: UtcTime | None = None
     result: Result | None = None
     verification: Verification | None = None
     error: ErrorInfo | None = None

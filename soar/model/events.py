@@ -13,11 +13,13 @@ from pydantic import Field, JsonValue, TypeAdapter
 from soar.model.alert import Alert
 from soar.model.base import Digest, Fact, JsonObject, UtcTime
 from soar.model.change import ErrorInfo, Plan, Result, Verification
+from soar.model.course import CourseEvent
 from soar.model.people import ApprovalStatus, Vote
 from soar.model.terms import IncidentStatus, Phase, Risk, Severity
 
 __all__ = [
     "AlertJoined",
+    "AnyEvent",
     "ApprovalClosed",
     "ApprovalOpened",
     "ApprovalReminded",
@@ -41,6 +43,7 @@ __all__ = [
     "StepDenied",
     "StepFailed",
     "StepNeedsAttention",
+    "StepPlanned",
     "StepSkipped",
     "StepStarted",
     "StepSucceeded",
@@ -64,6 +67,7 @@ class IncidentOpened(Fact):
     correlation_key: str = ""
     playbook: str
     playbook_digest: Digest
+    parent: str = Field(default="", description="the incident whose playbook called this one's")
     contains: tuple[str, ...] = Field(
         default=(),
         description="the step ids of the containment phase's changes: contained means all achieved",
@@ -107,8 +111,9 @@ class StepStarted(Fact):
     kind: Literal["step.started"] = "step.started"
     step_id: str
     name: str
-    action: str
+    action: str = Field(description="the action; of a step of another kind, the kind")
     risk: Risk
+    technique: tuple[str, ...] = ()
 
 
 class StepSucceeded(Fact):
@@ -118,6 +123,7 @@ class StepSucceeded(Fact):
     step_id: str
     changed: bool = Field(description="false: a read, or the target was already as wanted")
     result: Result
+    params: JsonObject = Field(default={}, description="what a read was asked; a change's plan has its own")
 
 
 class StepSkipped(Fact):
@@ -127,7 +133,19 @@ class StepSkipped(Fact):
     step_id: str
     name: str = ""
     action: str = ""
+    risk: Risk = Risk.READ
+    by: str = Field(default="", description="the person who skipped it; empty: its condition did not hold")
     reason: str
+
+
+class StepPlanned(Fact):
+    """A dry run came to a step that changes something or asks people, and went on without it."""
+
+    kind: Literal["step.planned"] = "step.planned"
+    step_id: str
+    outcome: Literal["automatic", "approval", "forbidden", "people"]
+    needed: int = 0
+    roles: tuple[str, ...] = ()
 
 
 class StepDenied(Fact):
@@ -320,6 +338,7 @@ AnyEvent = (
     | StepStarted
     | StepSucceeded
     | StepSkipped
+    | StepPlanned
     | StepDenied
     | StepFailed
     | StepNeedsAttention
@@ -340,6 +359,7 @@ AnyEvent = (
     | NoteAdded
     | ReportWritten
     | IncidentClosed
+    | CourseEvent
 )
 Event = Annotated[AnyEvent, Field(discriminator="kind")]
 

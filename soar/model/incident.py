@@ -1,48 +1,17 @@
-"""The incident's state, and the one function that changes it."""
+"""The incident's state. `soar.model.fold` has the one function that changes it."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from soar.model.alert import Alert
-from soar.model.base import Digest, State, UtcTime
-from soar.model.change import Effect, EffectStatus, ErrorInfo, EvidenceRef, Plan, Result
-from soar.model.events import (
-    AlertJoined,
-    AnyEvent,
-    ApprovalClosed,
-    ApprovalOpened,
-    ApprovalReminded,
-    AttentionResolved,
-    EffectApplied,
-    EffectFailed,
-    EffectStarted,
-    EffectUndone,
-    EffectVerified,
-    IncidentClosed,
-    IncidentOpened,
-    IncidentReopened,
-    NoteAdded,
-    PhaseEnded,
-    PhaseStarted,
-    PlanMade,
-    PolicyDecided,
-    RefusalRecorded,
-    ReportWritten,
-    StepDenied,
-    StepFailed,
-    StepNeedsAttention,
-    StepSkipped,
-    StepStarted,
-    StepSucceeded,
-    UndoRefused,
-    VoteCast,
-)
+from soar.model.base import Digest, JsonObject, State, UtcTime
+from soar.model.change import Effect, ErrorInfo, EvidenceRef, Plan, Result
+from soar.model.course import Clock, Task, TaskStatus
 from soar.model.people import Approval, ApprovalStatus
-from soar.model.terms import AlertState, IncidentStatus, Phase, Risk, Severity, StepStatus
-from soar.model.timeline import TimelineEntry
+from soar.model.terms import IncidentStatus, Phase, Risk, Severity, StepStatus
 
-__all__ = ["MAX_ALERTS_KEPT", "Incident", "PhaseRecord", "StepRecord", "fold", "reduce"]
+__all__ = ["MAX_ALERTS_KEPT", "Incident", "PhaseRecord", "StepRecord"]
 
 MAX_ALERTS_KEPT = 50
 """How many alerts an incident keeps whole; all are counted, and every one is on the timeline."""
@@ -68,6 +37,24 @@ class StepRecord(State):
     attention_roles: tuple[str, ...] = ()
     attention_excluded: dict[str, str] = {}
     reason: str = ""
+    skipped_by: str = ""
+    technique: tuple[str, ...] = ()
+    until: UtcTime | None = None
+    """When a wait ends at the latest."""
+    items: list[JsonValue] | None = None
+    """The list of a `foreach`."""
+    rounds: dict[int, JsonValue] = {}
+    """What each round of a loop that has ended left behind."""
+    failed_rounds: list[int] = []
+    round_ended_at: UtcTime | None = None
+    rounds_before: int = 0
+    """The rounds of a `repeat` before it was last retried."""
+    retried_at: UtcTime | None = None
+    way: str | None = None
+    """Which way a branch went."""
+    child: str = ""
+    """The incident of the playbook that this step called."""
+    child_workflow: str = ""
 
 
 class PhaseRecord(State):
@@ -84,6 +71,14 @@ class Incident(State):
         detected_at: The earliest time that an alert gives for itself.
         first_activity_at: The earliest malicious activity that an alert tells of, where one does.
         contained_at: When the last containment step was verified; never before every one is achieved.
+        variables: What `set` steps gave names to.
+        paused: Why nothing new begins; None: it is not paused.
+        severity_by: Who set the severity, if a person did; alerts and rules then leave it alone.
+        assignee: The responder in charge.
+        skips: Steps that are to be left out when they are reached, and why.
+        outputs: What the playbook that called this one gets.
+        parent: The incident whose playbook called this one's.
+        continued: How often the workflow went on in a new run.
         head_seq: The last timeline entry that is folded in.
     """
 
@@ -114,6 +109,17 @@ class Incident(State):
     effects: dict[str, Effect] = {}
     evidence: list[EvidenceRef] = []
     notes: list[str] = []
+    variables: JsonObject = {}
+    tasks: dict[str, Task] = {}
+    clocks: dict[str, Clock] = {}
+    paused: str | None = None
+    severity_by: str = ""
+    assignee: str = ""
+    assignee_name: str = ""
+    skips: dict[str, str] = {}
+    outputs: JsonObject = {}
+    parent: str = ""
+    continued: int = 0
     reports: dict[str, Digest] = {}
     report_paths: dict[str, str] = {}
     head_seq: int = Field(default=0, ge=0)
@@ -130,6 +136,11 @@ class Incident(State):
         return [s for s in self.steps.values() if s.status is StepStatus.ATTENTION]
 
     @property
+    def open_tasks(self) -> list[Task]:
+        """The tasks that wait for somebody, oldest first."""
+        return [t for t in self.tasks.values() if t.status is TaskStatus.OPEN]
+
+    @property
     def incomplete(self) -> list[StepRecord]:
         """The changes that were wanted and are not achieved: denied, failed, or skipped by a person."""
         return [
@@ -138,7 +149,7 @@ class Incident(State):
             if s.risk is not Risk.READ
             and (
                 s.status in (StepStatus.DENIED, StepStatus.FAILED)
-                or (s.status is StepStatus.SKIPPED and s.error is not None)
+                or (s.status is StepStatus.SKIPPED and bool(s.error or s.skipped_by))
             )
         ]
 
@@ -146,265 +157,3 @@ class Incident(State):
     def residual(self) -> list[Effect]:
         """The changes of ours that are still in place."""
         return [layer for e in self.effects.values() for layer in e.layers if layer.status.in_place]
-
-
-def _waiting(incident: Incident) -> None:
-    if not incident.status.ended:
-        waits = bool(incident.open_approvals or incident.needing_attention)
-        incident.status = IncidentStatus.WAITING if waits else IncidentStatus.OPEN
-
-
-def _contained(incident: Incident, at: UtcTime) -> None:
-    """`contained_at` is set once: when every step that the containment phase changes things with is achieved."""
-    if incident.contained_at is None and incident.contains:
-        steps = [incident.steps.get(step_id) for step_id in incident.contains]
-        # Skipped by its condition: not wanted here. Skipped by a person after it failed: not achieved.
-        wanted = [s for s in steps if s is None or s.status is not StepStatus.SKIPPED or s.error is not None]
-        if wanted and all(s is not None and s.status.achieved for s in wanted):
-            incident.contained_at = at
-
-
-def _join(incident: Incident, alert: Alert) -> None:
-    incident.alert_count += 1
-    if len(incident.alerts) < MAX_ALERTS_KEPT:
-        incident.alerts.append(alert)
-    if alert.state is not AlertState.RESOLVED:
-        incident.severity = max(incident.severity, alert.severity)
-    incident.detected_at = min(incident.detected_at, alert.time)
-    first = alert.first_seen
-    if first is not None:
-        known = incident.first_activity_at
-        incident.first_activity_at = first if known is None else min(known, first)
-
-
-def _end_step(incident: Incident, step_id: str, status: StepStatus, at: UtcTime) -> StepRecord:
-    step = incident.steps[step_id]
-    step.status, step.ended_at = status, at
-    step.attention_roles = ()
-    return step
-
-
-def open_incident(entry: TimelineEntry) -> Incident:
-    """The state after the first entry of a timeline.
-
-    Raises:
-        ValueError: The entry is not `incident.opened`.
-    """
-    event = entry.event
-    if not isinstance(event, IncidentOpened):
-        raise ValueError(f"a timeline begins with incident.opened, not with {entry.kind}")
-    return Incident(
-        id=event.incident_id,
-        workflow_id=event.workflow_id,
-        run_id=event.run_id,
-        title=event.title,
-        playbook=event.playbook,
-        playbook_digest=event.playbook_digest,
-        severity=event.severity,
-        account=event.account,
-        region=event.region,
-        correlation_key=event.correlation_key,
-        opened_at=entry.time,
-        detected_at=entry.time,
-        contains=event.contains,
-        head_seq=entry.seq,
-        head_hash=entry.hash,
-    )
-
-
-def reduce(incident: Incident, entry: TimelineEntry) -> None:
-    """Fold one further entry into the state, in place.
-
-    Args:
-        incident: The state after entry `entry.seq - 1`.
-        entry: The next entry.
-
-    Raises:
-        ValueError: The entry is not the next one.
-    """
-    if entry.seq != incident.head_seq + 1 or entry.prev_hash != incident.head_hash:
-        raise ValueError(f"entry {entry.seq} does not follow entry {incident.head_seq} of {incident.id}")
-    _apply(incident, entry.event, entry)
-    incident.evidence.extend(entry.evidence)
-    incident.head_seq, incident.head_hash = entry.seq, entry.hash
-    _waiting(incident)
-
-
-def fold(entries: list[TimelineEntry]) -> Incident:
-    """The state after a whole timeline.
-
-    Raises:
-        ValueError: The timeline is empty, has a gap, or does not begin with `incident.opened`.
-    """
-    if not entries:
-        raise ValueError("an empty timeline has no incident")
-    incident = open_incident(entries[0])
-    for entry in entries[1:]:
-        reduce(incident, entry)
-    return incident
-
-
-def _apply(incident: Incident, event: AnyEvent, entry: TimelineEntry) -> None:
-    match event:
-        case AlertJoined():
-            _join(incident, event.alert)
-        case PhaseStarted():
-            incident.phase = event.phase
-            incident.phases[event.phase] = PhaseRecord(started_at=entry.time)
-        case PhaseEnded():
-            incident.phases[event.phase].ended_at = entry.time
-        case NoteAdded():
-            incident.notes.append(event.text)
-        case ReportWritten():
-            incident.reports, incident.report_paths = event.digests, event.paths
-        case IncidentClosed():
-            incident.status, incident.closed_reason = event.status, event.reason
-            incident.closed_at = entry.time
-        case IncidentReopened():
-            incident.workflow_id, incident.run_id = event.workflow_id, event.run_id
-            incident.status, incident.closed_at = IncidentStatus.OPEN, None
-        case IncidentOpened():
-            raise ValueError(f"{incident.id} is open already")
-        case ApprovalOpened() | VoteCast() | RefusalRecorded() | ApprovalReminded() | ApprovalClosed():
-            _apply_approval(incident, event, entry)
-        case (
-            EffectStarted()
-            | EffectApplied()
-            | EffectVerified()
-            | EffectFailed()
-            | EffectUndone()
-            | UndoRefused()
-        ):
-            _apply_effect(incident, event, entry)
-        case _:
-            _apply_step(incident, event, entry)
-
-
-def _apply_step(incident: Incident, event: AnyEvent, entry: TimelineEntry) -> None:
-    match event:
-        case StepStarted():
-            incident.steps[event.step_id] = StepRecord(
-                id=event.step_id,
-                name=event.name,
-                phase=entry.phase or Phase.PREPARATION,
-                action=event.action,
-                risk=event.risk,
-                status=StepStatus.RUNNING,
-                started_at=entry.time,
-            )
-        case StepSucceeded():
-            step = incident.steps[event.step_id]
-            done = event.changed or step.risk is Risk.READ
-            status = StepStatus.SUCCEEDED if done else StepStatus.UNCHANGED
-            step = _end_step(incident, event.step_id, status, entry.time)
-            step.result, step.error = event.result, None
-            _contained(incident, entry.time)
-        case StepSkipped():
-            if event.step_id not in incident.steps:
-                incident.steps[event.step_id] = StepRecord(
-                    id=event.step_id,
-                    name=event.name,
-                    phase=entry.phase or Phase.PREPARATION,
-                    action=event.action,
-                    risk=Risk.READ,
-                    status=StepStatus.SKIPPED,
-                    started_at=entry.time,
-                )
-            _end_step(incident, event.step_id, StepStatus.SKIPPED, entry.time).reason = event.reason
-            _contained(incident, entry.time)
-        case StepDenied():
-            _end_step(incident, event.step_id, StepStatus.DENIED, entry.time).reason = event.reason
-        case StepFailed():
-            _end_step(incident, event.step_id, StepStatus.FAILED, entry.time).error = event.error
-        case StepNeedsAttention():
-            step = incident.steps[event.step_id]
-            step.status, step.error = StepStatus.ATTENTION, event.error
-            step.attention_roles, step.attention_excluded = event.roles, event.excluded
-        case AttentionResolved():
-            step = incident.steps[event.step_id]
-            step.status, step.attention_roles = StepStatus.RUNNING, ()
-        case PlanMade():
-            step = incident.steps[event.step_id]
-            step.plan, step.plan_digest = event.plan, event.plan_digest
-        case PolicyDecided():
-            incident.steps[event.step_id].decided_by = event.rule
-
-
-def _apply_approval(incident: Incident, event: AnyEvent, entry: TimelineEntry) -> None:
-    match event:
-        case ApprovalOpened():
-            step = incident.steps[event.step_id]
-            if step.plan is None:
-                raise ValueError(f"approval {event.approval_id} was opened before step {step.id} had a plan")
-            step.status = StepStatus.WAITING
-            incident.approvals[event.approval_id] = Approval(
-                id=event.approval_id,
-                step_id=event.step_id,
-                plan=step.plan,
-                plan_digest=event.plan_digest,
-                needed=event.needed,
-                roles=event.roles,
-                why=event.why,
-                excluded=event.excluded,
-                opened_at=entry.time,
-                expires_at=event.expires_at,
-                remind_at=event.remind_at,
-                supersedes=event.supersedes,
-                drift=event.drift,
-            )
-        case VoteCast():
-            incident.approvals[event.approval_id].votes.append(event.vote)
-        case RefusalRecorded():
-            if event.subject in incident.approvals:
-                incident.approvals[event.subject].refusals += 1
-        case ApprovalReminded():
-            approval = incident.approvals[event.approval_id]
-            approval.reminders, approval.remind_at = approval.reminders + 1, event.remind_at
-        case ApprovalClosed():
-            approval = incident.approvals[event.approval_id]
-            approval.status, approval.closed_at = event.outcome, entry.time
-            step = incident.steps[approval.step_id]
-            if step.status is StepStatus.WAITING:
-                step.status = StepStatus.RUNNING
-
-
-def _apply_effect(incident: Incident, event: AnyEvent, entry: TimelineEntry) -> None:
-    match event:
-        case EffectStarted():
-            plan = incident.steps[event.step_id].plan
-            if plan is None:
-                raise ValueError(f"step {event.step_id} was applied without a plan")
-            before = incident.effects.get(event.step_id)
-            layers = [] if before is None else list(reversed(before.layers))
-            incident.effects[event.step_id] = Effect(
-                step_id=event.step_id,
-                plan=plan,
-                plan_digest=event.plan_digest,
-                status=EffectStatus.APPLYING,
-                started_at=entry.time,
-                earlier=[e.model_copy(update={"earlier": []}) for e in layers if e.status.in_place],
-            )
-        case EffectApplied():
-            effect = incident.effects[event.step_id]
-            effect.status, effect.applied_at, effect.result = EffectStatus.APPLIED, entry.time, event.result
-        case EffectVerified():
-            effect = incident.effects[event.step_id]
-            effect.verification = event.verification
-            if event.verification.verified:
-                effect.status, effect.verified_at = EffectStatus.VERIFIED, entry.time
-            else:
-                effect.status = EffectStatus.UNVERIFIED
-        case EffectFailed():
-            effect = incident.effects[event.step_id]
-            effect.status = EffectStatus.NOT_APPLIED if event.nothing_done else EffectStatus.FAILED
-            effect.error = event.error
-        case EffectUndone():
-            effect = _newest_in_place(incident, event.step_id)
-            effect.status, effect.undone_at, effect.error = EffectStatus.UNDONE, entry.time, None
-        case UndoRefused():
-            effect = _newest_in_place(incident, event.step_id)
-            effect.status, effect.error = EffectStatus.UNDO_REFUSED, event.error
-
-
-def _newest_in_place(incident: Incident, step_id: str) -> Effect:
-    return next(e for e in incident.effects[step_id].layers if e.status.in_place)

@@ -88,6 +88,7 @@ class StepStatus(StrEnum):
     FAILED = "failed"
     DENIED = "denied"
     SKIPPED = "skipped"
+    PLANNED = "planned"  # only in a dry run: it would have been done
 
     @property
     def ended(self) -> bool:

@@ -1,69 +1,44 @@
-"""The one step graph that the engine interprets. Whatever a playbook is written in compiles to it."""
+"""The one step graph that the engine interprets. Whatever a playbook is written in compiles to it.
+
+A node goes on to its `next`; one without ends the phase, or the branch that it stands in. A node with branches runs
+each until its end, and then goes on itself. Branches may share their tails.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from soar.model.base import Fact, JsonObject
-from soar.model.spec import ActionSpec, Catalogue
-from soar.model.terms import Phase, Risk
-from soar.playbook.diagnostics import Diagnostic, PlaybookError, nearest
-from soar.playbook.loader import LoadedPlaybook, Path
-from soar.playbook.schema import ActionStep, ApprovalRule, ParallelStep, Retry
+from soar.model.base import Digest, Fact, JsonObject
+from soar.model.terms import Phase, Risk, Severity
+from soar.playbook.steps import ApprovalRule, FormField, OnError, Retry
 
 __all__ = [
-    "BUILTIN_SPECS",
-    "REPORT",
-    "UNDO",
     "ActionNode",
+    "AskNode",
+    "BranchNode",
+    "Case",
+    "ChildPlaybook",
+    "ClockRule",
+    "ForeachNode",
+    "LeafNode",
     "Node",
+    "NodeBase",
     "NodeSpec",
     "ParallelNode",
-    "PlacedStep",
+    "PlaybookNode",
+    "RaiseRule",
+    "RepeatNode",
+    "SetNode",
     "StepGraph",
-    "compile_playbook",
-    "placed_steps",
-    "with_builtins",
+    "TaskNode",
+    "WaitNode",
+    "bodies",
+    "enclosing_loops",
+    "walk",
 ]
-
-UNDO = "incident.undo"
-REPORT = "report.write"
-
-BUILTIN_SPECS: dict[str, ActionSpec] = {
-    UNDO: ActionSpec(
-        name=UNDO,
-        title="Undo a change that an earlier step of this incident made.",
-        doc="Puts back the state that was recorded before the change; refuses if the target drifted since.",
-        example="id: lift_quarantine\ndo: incident.undo\nwith:\n  step: isolate\n",
-        risk=Risk.REVERSIBLE,
-        phase=Phase.RECOVERY,
-        queue="orchestrator",
-        params={
-            "type": "object",
-            "properties": {
-                "step": {"type": "string", "description": "The id of the earlier step.", "minLength": 1}
-            },
-            "required": ["step"],
-            "additionalProperties": False,
-        },
-        result={"type": "object"},
-    ),
-    REPORT: ActionSpec(
-        name=REPORT,
-        title="Write the incident's report.",
-        example="id: report\ndo: report.write\n",
-        risk=Risk.READ,
-        phase=Phase.LESSONS_LEARNED,
-        queue="orchestrator",
-        params={"type": "object", "properties": {}, "additionalProperties": False},
-        result={"type": "object"},
-    ),
-}
-"""The actions that the engine itself does; they are in no catalogue."""
 
 
 class NodeSpec(Fact):
@@ -81,192 +56,298 @@ class NodeSpec(Fact):
     verify_timeout: float
 
 
-class ActionNode(Fact):
-    """One action. `next` is the node after it; None ends the phase, or the branch.
+class NodeBase(Fact):
+    """What every node has.
+
+    Args:
+        next: The node after it; None ends the phase, or the branch.
+        when: A bare expression, or None: always.
+        timeout: Seconds for the whole step, waiting for approvals not included.
+        role: Who is asked about its failure, besides those whom policy names.
+        technique: The ATT&CK techniques that it answers.
+        notify: The roles that are told when it has ended.
+    """
+
+    id: str
+    name: str
+    phase: Phase
+    next: str | None = None
+    when: str | None = None
+    on_error: OnError = "ask"
+    timeout: float | None = None
+    role: str | None = None
+    technique: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+
+
+class ActionNode(NodeBase):
+    """One action.
 
     Args:
         params: Templates, unrendered.
-        when: A bare expression, or None: always.
-        timeout: Seconds for the whole step.
+        expires: Seconds after which the change is put back by itself; None: never.
     """
 
     kind: Literal["action"] = "action"
-    id: str
-    name: str
-    phase: Phase
-    next: str | None = None
     action: str
     params: JsonObject = {}
-    when: str | None = None
-    on_error: Literal["stop", "continue", "ask", "undo"] = "ask"
-    timeout: float | None = None
     retry: Retry = Retry()
     approval: ApprovalRule | None = None
+    expires: float | None = None
     spec: NodeSpec
 
 
-class ParallelNode(Fact):
+class TaskNode(NodeBase):
+    """Something that a person does.
+
+    Args:
+        owner: The role that does it.
+        instructions: A template.
+        due: Seconds until it is overdue.
+        form: What comes back.
+    """
+
+    kind: Literal["task"] = "task"
+    owner: str
+    instructions: str
+    due: float | None = None
+    form: dict[str, FormField] = {}
+
+
+class AskNode(NodeBase):
+    """A question of its own (`approve`).
+
+    Args:
+        question: A template, as are the details.
+    """
+
+    kind: Literal["approve"] = "approve"
+    question: str
+    details: str = ""
+    approval: ApprovalRule
+
+
+class WaitNode(NodeBase):
+    """A wait. One of `until` and `alert` is set, or none: then it is for the time alone.
+
+    Args:
+        seconds: How long at most.
+    """
+
+    kind: Literal["wait"] = "wait"
+    seconds: float
+    until: str | None = None
+    alert: str | None = None
+
+
+class SetNode(NodeBase):
+    """Names for values.
+
+    Args:
+        values: Templates, by name.
+    """
+
+    kind: Literal["set"] = "set"
+    values: dict[str, JsonValue]
+
+
+class PlaybookNode(NodeBase):
+    """Another playbook, as an incident of its own.
+
+    Args:
+        playbook: Its name; the graph's `children` has it.
+        params: Templates for its inputs.
+    """
+
+    kind: Literal["playbook"] = "playbook"
+    playbook: str
+    params: JsonObject = {}
+
+
+class Case(Fact):
+    """One way of a branch.
+
+    Args:
+        label: What people call it.
+        condition: A bare expression.
+        entry: Its first node; None: nothing is done.
+    """
+
+    label: str
+    condition: str
+    entry: str | None
+
+
+class BranchNode(NodeBase):
+    """The first case that holds, or the default (`if`, `switch`)."""
+
+    kind: Literal["branch"] = "branch"
+    cases: tuple[Case, ...]
+    default: str | None = None
+
+
+class ParallelNode(NodeBase):
     """Branches that run at the same time. `next` goes on when all of them have ended.
 
     Args:
-        branches: The first node of each; a branch ends where its `next` is None.
+        branches: The first node of each.
+        concurrency: How many at once; None: all.
     """
 
     kind: Literal["parallel"] = "parallel"
-    id: str
-    name: str
-    phase: Phase
-    next: str | None = None
     branches: tuple[str, ...]
+    concurrency: int | None = None
 
 
-Node = Annotated[ActionNode | ParallelNode, Field(discriminator="kind")]
+class ForeachNode(NodeBase):
+    """Nodes that run once for each item of a list.
+
+    Args:
+        items: A bare expression.
+        bound: What an item is called in templates.
+        body: The first node.
+        collect: A bare expression for what an item leaves behind; None: its steps' status and result.
+    """
+
+    kind: Literal["foreach"] = "foreach"
+    items: str
+    bound: str
+    body: str
+    concurrency: int = 1
+    collect: str | None = None
+
+
+class RepeatNode(NodeBase):
+    """Nodes that run again until something holds.
+
+    Args:
+        until: A bare expression.
+        attempts: How many rounds at most.
+        every: Seconds between rounds.
+    """
+
+    kind: Literal["repeat"] = "repeat"
+    body: str
+    until: str
+    attempts: int
+    every: float | None = None
+
+
+LeafNode = ActionNode | TaskNode | AskNode | WaitNode | SetNode | PlaybookNode
+"""A node that holds no others."""
+
+Node = Annotated[
+    ActionNode
+    | TaskNode
+    | AskNode
+    | WaitNode
+    | SetNode
+    | PlaybookNode
+    | BranchNode
+    | ParallelNode
+    | ForeachNode
+    | RepeatNode,
+    Field(discriminator="kind"),
+]
+
+
+class RaiseRule(Fact):
+    """A severity that the incident is raised to once a bare expression holds."""
+
+    when: str
+    severity: Severity
+
+
+class ClockRule(Fact):
+    """A deadline; see `soar.playbook.schema.Clock`. Times are seconds."""
+
+    label: str
+    due: float
+    starts: Literal["detected", "opened", "contained"]
+    when: str | None = None
+    met_by: str | None = None
+    warn: float | None = None
+
+
+class ChildPlaybook(Fact):
+    """A playbook that a step calls, as it was when the incident started.
+
+    Args:
+        defaults: The values of its inputs where the step gives none.
+    """
+
+    text: str
+    digest: Digest
+    title: str = ""
+    defaults: JsonObject = {}
+    graph: StepGraph
 
 
 class StepGraph(Fact):
-    """All nodes by id, and where each phase begins. A phase without steps has no entry."""
+    """All nodes by id, and where each phase begins. A phase without steps has no entry.
+
+    Args:
+        failure: The first node of what is done when a step stops the incident.
+        undo_on_failure: Whether every change is put back then.
+        undo_on_cancel: Whether every change is put back when a person cancels.
+        outputs: Bare expressions, by name.
+        children: The playbooks that its steps call, by name.
+    """
 
     entries: dict[Phase, str]
     nodes: dict[str, Node]
+    failure: str | None = None
+    undo_on_failure: bool = False
+    undo_on_cancel: bool = False
+    outputs: dict[str, str] = {}
+    severity: tuple[RaiseRule, ...] = ()
+    clocks: dict[str, ClockRule] = {}
+    children: dict[str, ChildPlaybook] = {}
 
 
-@dataclass(frozen=True)
-class PlacedStep:
-    """A step as written, and where: in the file, and among its neighbours.
-
-    Args:
-        path: Where in the file's tree.
-        id: Its own id, or the one made for parallel branches without one.
-        next: The id of the step after it in the same list.
-        branches: The id of each branch's first step; only of parallel branches.
-        before: The ids of all steps that have ended when this one begins, in order.
-    """
-
-    path: tuple[str | int, ...]
-    phase: Phase
-    id: str
-    next: str | None
-    step: ActionStep | ParallelStep
-    branches: tuple[str, ...] = ()
-    before: tuple[str, ...] = ()
+ChildPlaybook.model_rebuild()
 
 
-def with_builtins(catalogue: Catalogue) -> Catalogue:
-    """The catalogue with the engine's own actions."""
-    return {**catalogue, **BUILTIN_SPECS}
+def bodies(node: Node) -> tuple[str, ...]:
+    """The first node of everything that runs inside a node, in the order written."""
+    match node:
+        case BranchNode():
+            entries = [case.entry for case in node.cases] + [node.default]
+            return tuple(entry for entry in entries if entry is not None)
+        case ParallelNode():
+            return node.branches
+        case ForeachNode() | RepeatNode():
+            return (node.body,)
+    return ()
 
 
-def placed_steps(loaded: LoadedPlaybook) -> list[PlacedStep]:
-    """Every step of a playbook with its place, in the order written; a parallel step stands before its branches."""
-    found: list[PlacedStep] = []
-    done: tuple[str, ...] = ()
-    for phase in Phase:
-        steps = loaded.playbook.steps_of(phase)
-        placed = list(_place(steps, (phase.value,), phase, done))
-        found += placed
-        done += tuple(p.id for p in placed)
-    return found
-
-
-def _id_of(step: ActionStep | ParallelStep, path: Path) -> str:
-    # A made-up id holds a dot, which a written one cannot.
-    return step.id or "parallel." + ".".join(str(part) for part in path)
-
-
-def _place(
-    steps: tuple[ActionStep | ParallelStep, ...], path: Path, phase: Phase, done: tuple[str, ...]
-) -> Iterator[PlacedStep]:
-    ids = [_id_of(step, (*path, index)) for index, step in enumerate(steps)]
-    for index, step in enumerate(steps):
-        here = (*path, index)
-        following = ids[index + 1] if index + 1 < len(ids) else None
-        if isinstance(step, ActionStep):
-            yield PlacedStep(path=here, phase=phase, id=ids[index], next=following, step=step, before=done)
-            done += (ids[index],)
+def walk(graph: StepGraph, entry: str) -> Iterator[Node]:
+    """Every node from one on: the node, what is inside it, and what follows. A shared tail comes once."""
+    seen: set[str] = set()
+    waiting = [entry]
+    while waiting:
+        node_id = waiting.pop()
+        if node_id in seen:
             continue
-        branches = [(branch.steps, (*here, "parallel", branch.key)) for branch in step.branches]
-        entries = tuple(_id_of(inner[0], (*where, 0)) for inner, where in branches)
-        yield PlacedStep(
-            path=here, phase=phase, id=ids[index], next=following, step=step, branches=entries, before=done
-        )
-        inside = [p for inner, where in branches for p in _place(inner, where, phase, done)]
-        yield from inside
-        done += (ids[index], *(p.id for p in inside))
+        seen.add(node_id)
+        node = graph.nodes[node_id]
+        yield node
+        waiting += [i for i in (node.next, *reversed(bodies(node))) if i is not None]
 
 
-def compile_playbook(loaded: LoadedPlaybook, catalogue: Catalogue) -> StepGraph:
-    """Compile a playbook to the graph that the engine runs.
-
-    Args:
-        loaded: The playbook.
-        catalogue: Every action that exists; what a node needs of it is copied in, so that a running incident
-            does not change when the catalogue does.
-
-    Returns:
-        The graph.
-
-    Raises:
-        PlaybookError: An action does not exist, or two steps have one id.
-    """
-    known = with_builtins(catalogue)
-    errors: list[Diagnostic] = []
-    nodes: dict[str, ActionNode | ParallelNode] = {}
-    entries: dict[Phase, str] = {}
-    for placed in placed_steps(loaded):
-        step = placed.step
-        entries.setdefault(placed.phase, placed.id)
-        if placed.id in nodes:
-            errors.append(
-                loaded.diagnostic(
-                    (*placed.path, "id"),
-                    "duplicate-id",
-                    f'there are two steps with the id "{placed.id}"',
-                    "every step of a playbook, in any phase, has its own id",
-                )
-            )
-        elif isinstance(step, ParallelStep):
-            nodes[placed.id] = ParallelNode(
-                id=placed.id,
-                name=step.name or "in parallel",
-                phase=placed.phase,
-                next=placed.next,
-                branches=placed.branches,
-            )
-        elif step.do not in known:
-            errors.append(
-                loaded.diagnostic(
-                    (*placed.path, "do"),
-                    "unknown-action",
-                    f'there is no action "{step.do}"',
-                    nearest(step.do, known),
-                )
-            )
-        else:
-            nodes[placed.id] = _action_node(placed, step, known[step.do])
-    if errors:
-        raise PlaybookError(errors)
-    return StepGraph(entries=entries, nodes=nodes)
-
-
-def _action_node(placed: PlacedStep, step: ActionStep, spec: ActionSpec) -> ActionNode:
-    return ActionNode(
-        id=placed.id,
-        name=step.name or placed.id.replace("_", " "),
-        phase=placed.phase,
-        next=placed.next,
-        action=step.do,
-        params=step.params,
-        when=step.when,
-        on_error=step.on_error,
-        timeout=step.timeout,
-        retry=step.retry,
-        approval=step.approval,
-        spec=NodeSpec(
-            risk=spec.risk,
-            queue=spec.queue,
-            undoable=spec.undoable,
-            plan_timeout=spec.plan_timeout,
-            apply_timeout=spec.apply_timeout,
-            verify_timeout=spec.verify_timeout,
-        ),
-    )
+def enclosing_loops(graph: StepGraph) -> dict[str, tuple[str, ...]]:
+    """For each node, the ids of the loops that it stands in, the outermost first."""
+    found: dict[str, tuple[str, ...]] = {}
+    starts = [*graph.entries.values(), *([graph.failure] if graph.failure else [])]
+    waiting: list[tuple[str, tuple[str, ...]]] = [(entry, ()) for entry in starts]
+    while waiting:
+        node_id, loops = waiting.pop()
+        if node_id in found:
+            continue
+        found[node_id] = loops
+        node = graph.nodes[node_id]
+        inside = (*loops, node.id) if isinstance(node, (ForeachNode, RepeatNode)) else loops
+        waiting += [(entry, inside) for entry in bodies(node)]
+        if node.next is not None:
+            waiting.append((node.next, loops))
+    return found

@@ -8,6 +8,7 @@ from typing import Any
 from soar.model.base import Digest, digest_of
 from soar.playbook.diagnostics import Diagnostic
 from soar.playbook.document import Document, Path, parse_yaml, validate
+from soar.playbook.graph import StepGraph
 from soar.playbook.schema import Playbook
 
 __all__ = ["LoadedPlaybook", "Path", "load_playbook"]
@@ -22,6 +23,7 @@ class LoadedPlaybook:
         text: The file's whole text.
         digest: Its version: the SHA-256 of what it says; comments, layout and the order of keys do not count.
         positions: Where everything stands.
+        graph: What runs, where the playbook was not written in YAML; None: it is compiled from `playbook`.
     """
 
     playbook: Playbook
@@ -29,6 +31,7 @@ class LoadedPlaybook:
     text: str = field(repr=False)
     digest: Digest
     positions: Document = field(repr=False)
+    graph: StepGraph | None = field(default=None, repr=False)
 
     def diagnostic(self, path: Path, rule: str, message: str, hint: str = "", **more: Any) -> Diagnostic:
         """A finding at a place of this playbook (see `Document.diagnostic`)."""

@@ -39,6 +39,8 @@ def matches(playbook: Playbook, alert: Alert) -> MatchResult:
         The outcome. All conditions are looked at, even after one that does not hold.
     """
     match, checks = playbook.match, []
+    if match is None:
+        return MatchResult(matched=False, reasons=("fails: it answers no alerts; other playbooks call it",))
     if match.source is not None:
         checks.append((alert.source in match.source, f"source {alert.source}", _one_of(match.source)))
     if match.rule is not None:

@@ -21,8 +21,8 @@ from soar.engine.client import IncidentEngine
 from soar.engine.messages import IncidentStart
 from soar.evidence import Vault, open_vault
 from soar.model.alert import Alert
+from soar.playbook.compiler import compile_playbook
 from soar.playbook.diagnostics import PlaybookError
-from soar.playbook.graph import compile_playbook
 from soar.playbook.library import Library
 from soar.playbook.lint import lint
 from soar.playbook.loader import LoadedPlaybook
@@ -145,7 +145,7 @@ def load_library(settings: Settings) -> Library:
     """
     library = Library.load(*settings.playbook_folders)
     known = catalogue()
-    found = [d for loaded in library for d in lint(loaded, known)]
+    found = [d for loaded in library for d in lint(loaded, known, library.get)]
     for diagnostic in found:
         if diagnostic.severity == "warning":
             _log.warning("playbook.warning", extra={"where": str(diagnostic)})
@@ -160,11 +160,12 @@ class Deliver:
 
     Args:
         parts: The engine, and whether a chat is connected.
+        library: The playbooks, for those that a playbook calls.
         inputs: What playbooks' inputs are set to.
     """
 
-    def __init__(self, parts: Parts, inputs: PlaybookInputs) -> None:
-        self._engine, self._inputs = parts.engine, inputs
+    def __init__(self, parts: Parts, library: Library, inputs: PlaybookInputs) -> None:
+        self._engine, self._library, self._inputs = parts.engine, library, inputs
         self._chat = parts.settings.has_chat
         self._catalogue = catalogue()
 
@@ -186,7 +187,7 @@ class Deliver:
             playbook=loaded.playbook.name,
             playbook_text=loaded.text,
             playbook_digest=loaded.digest,
-            graph=compile_playbook(loaded, self._catalogue),
+            graph=compile_playbook(loaded, self._catalogue, self._library.get),
             inputs=self._inputs.of(loaded.playbook),
             correlation_key=key,
             chat=self._chat,

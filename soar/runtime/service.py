@@ -67,7 +67,7 @@ async def run_web(
         The app's address.
     """
     settings = parts.settings
-    router = Router(parts.store, library, Deliver(parts, inputs))
+    router = Router(parts.store, library, Deliver(parts, library, inputs))
     host, port = listener.getsockname()[:2]
     app = create_app(
         Services(

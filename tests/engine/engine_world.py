@@ -13,13 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from pydantic import BaseModel
 from temporalio import activity
+from temporalio.api.testservice.v1 import LockTimeSkippingRequest, UnlockTimeSkippingRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import Replayer, Worker
 
 from soar.actions.activities import action_activities
 from soar.actions.contract import (
@@ -35,19 +36,22 @@ from soar.actions.contract import (
 )
 from soar.actions.errors import TargetGone
 from soar.engine.client import IncidentEngine
-from soar.engine.messages import IncidentStart, PolicyInForce, ReportRequest
+from soar.engine.messages import IncidentStart, PolicyInForce, ReportRequest, Reserved, ReserveRequest
 from soar.engine.workflow import IncidentWorkflow
 from soar.model.alert import Alert
-from soar.model.base import digest_of
+from soar.model.base import JsonObject, digest_of
 from soar.model.change import Change, Result, Target, Verification
 from soar.model.events import ReportWritten
-from soar.model.incident import Incident, fold
+from soar.model.fold import fold
+from soar.model.incident import Incident
 from soar.model.people import Responder
 from soar.model.terms import Phase, Risk, Severity
 from soar.model.timeline import TimelineEntry, verify_chain
-from soar.playbook.graph import compile_playbook
+from soar.playbook.compiler import compile_playbook
+from soar.playbook.graph import StepGraph
+from soar.playbook.library import Library
 from soar.playbook.loader import load_playbook
-from soar.playbook.policy import Policy, load_policy
+from soar.playbook.policy import Halt, Policy, load_policy
 from soar.runtime.plugin import workflow_runner
 
 ALICE = Responder(id="alice", name="Alice", roles=("incident-commander",))
@@ -236,6 +240,8 @@ class RecordingActivities:
         self.policy: Policy | None = load_policy(policy, file="policy.yaml") if policy else None
         self.incidents: dict[str, list[TimelineEntry]] = {}
         self.reports: list[ReportRequest] = []
+        self.refuse_reservation: Callable[[ReserveRequest], str] = lambda _request: ""
+        self.halt: Halt | None = None
         self.before_report: Callable[[], Awaitable[None]] | None = None
 
     @property
@@ -250,7 +256,12 @@ class RecordingActivities:
 
     @activity.defn(name="policy.current")
     async def current(self) -> PolicyInForce:
-        return PolicyInForce(policy=self.policy)
+        return PolicyInForce(policy=self.policy, halt=self.halt)
+
+    @activity.defn(name="policy.reserve")
+    async def reserve(self, request: ReserveRequest) -> Reserved:
+        reason = self.refuse_reservation(request)
+        return Reserved(granted=not reason, reason=reason)
 
     @activity.defn(name="report.write")
     async def report(self, request: ReportRequest) -> ReportWritten:
@@ -263,7 +274,7 @@ class RecordingActivities:
 
     @property
     def all(self) -> list[Callable[..., object]]:
-        return [self.project, self.current, self.report]
+        return [self.project, self.current, self.reserve, self.report]
 
 
 def alert(uid: str = "a-1", **fields: object) -> Alert:
@@ -280,6 +291,16 @@ def alert(uid: str = "a-1", **fields: object) -> Alert:
     )
 
 
+class Server(Protocol):
+    """A Temporal server of a test."""
+
+    @property
+    def client(self) -> Client: ...
+
+    @property
+    def supports_time_skipping(self) -> bool: ...
+
+
 @dataclass
 class Started:
     """A running incident of a test."""
@@ -289,7 +310,9 @@ class Started:
     workflow_id: str
     recorded: RecordingActivities
     world: World
-    env: WorkflowEnvironment
+    env: Server
+    runs: dict[str, str]
+    """The first run of the workflow."""
 
     async def until(self, what: Callable[[Incident], bool]) -> Incident:
         """Poll the state until something holds."""
@@ -313,7 +336,12 @@ class Started:
         Returns:
             The incident folded from what was stored, after checking the chain.
         """
+        if self.env.supports_time_skipping:
+            # Nothing but time is left to pass.
+            await self.client.test_service.unlock_time_skipping(UnlockTimeSkippingRequest())
         status = await self.client.get_workflow_handle(self.workflow_id).result()
+        if self.env.supports_time_skipping:
+            await self.client.test_service.lock_time_skipping(LockTimeSkippingRequest())
         folded = fold(self.recorded.entries)
         assert verify_chain(self.recorded.entries, folded.id) == folded.head_hash
         assert folded.status == status
@@ -321,30 +349,70 @@ class Started:
         stored, live = folded.model_dump(mode="json"), running.model_dump(mode="json")
         different = {key: (stored[key], live[key]) for key in stored if stored[key] != live[key]}
         assert not different, f"the store and the workflow tell different stories: {different}"
+        await self.replay()
         return folded
+
+    async def replay(self) -> int:
+        """Replay every run of the workflow: what it did must follow from its history alone.
+
+        Returns:
+            How many runs there were.
+        """
+        replayer = Replayer(
+            workflows=[IncidentWorkflow],
+            data_converter=self.client.data_converter,
+            workflow_runner=workflow_runner(),
+        )
+        runs = 0
+        run_id: str | None = self.runs.get(self.workflow_id)
+        while run_id != "":
+            handle = self.client.get_workflow_handle(self.workflow_id, run_id=run_id)
+            history = await handle.fetch_history()
+            await replayer.replay_workflow(history)
+            runs += 1
+            last = history.events[-1].workflow_execution_continued_as_new_event_attributes
+            run_id = last.new_execution_run_id
+        return runs
 
     @property
     def kinds(self) -> list[str]:
         return [e.kind for e in self.recorded.entries]
 
 
+def compiled(playbook: str, world: World, *others: str) -> StepGraph:
+    """The graph of a playbook of this world."""
+    library = Library(load_playbook(text, file=f"other{n}.yaml") for n, text in enumerate(others))
+    catalogue = {d.spec.name: d.spec for d in definitions(world)}
+    return compile_playbook(load_playbook(playbook, file="test.yaml"), catalogue, library.get)
+
+
 @asynccontextmanager
 async def incident(
-    env: WorkflowEnvironment,
+    env: Server,
     playbook: str,
     *,
     world: World | None = None,
     policy: str | None = POLICY,
+    others: tuple[str, ...] = (),
+    inputs: JsonObject | None = None,
+    dry_run: bool = False,
     **fields: object,
 ) -> AsyncIterator[Started]:
-    """Run a worker and start an incident of a playbook on it."""
+    """Run a worker and start an incident of a playbook on it.
+
+    Args:
+        others: The playbooks that its steps call.
+        fields: Of the alert that opens it.
+    """
     world = world if world is not None else World(lamps={"hall": "on", "yard": "on", "loft": "on"})
     found = definitions(world)
     loaded = load_playbook(playbook, file="test.yaml")
     recorded = RecordingActivities(policy)
-    config = env.client.config()
-    config["data_converter"] = pydantic_data_converter
-    client = Client(**config)
+    client = env.client
+    if env.supports_time_skipping:
+        config = env.client.config()
+        config["data_converter"] = pydantic_data_converter
+        client = Client(**config)
     engine = IncidentEngine(client)
     start = IncidentStart(
         incident_id="INC-TEST",
@@ -352,7 +420,9 @@ async def incident(
         playbook=loaded.playbook.name,
         playbook_text=playbook,
         playbook_digest=loaded.digest,
-        graph=compile_playbook(loaded, {d.spec.name: d.spec for d in found}),
+        graph=compiled(playbook, world, *others),
+        inputs={**loaded.playbook.default_inputs, **(inputs or {})},
+        dry_run=dry_run,
         correlation_key=uuid.uuid4().hex,
     )
     with ThreadPoolExecutor(8) as executor:
@@ -366,4 +436,5 @@ async def incident(
         ):
             wid = await engine.deliver(start, [alert(**{"uid": "a-1", **fields})])  # type: ignore[arg-type]
             assert wid
-            yield Started(engine, client, wid, recorded, world, env)
+            found_run = (await client.get_workflow_handle(wid).describe()).run_id
+            yield Started(engine, client, wid, recorded, world, env, {wid: found_run})

@@ -11,7 +11,7 @@ from soar.engine.client import IncidentEnded
 from soar.engine.messages import NoteRequest, Reply, StepDecisionRequest, UndoRequest, VoteRequest
 from soar.model.change import EffectStatus
 from soar.model.events import AlertJoined
-from soar.model.incident import fold
+from soar.model.fold import fold
 from soar.model.people import ApprovalStatus, Decision, Responder, VoteChannel
 from soar.model.terms import IncidentStatus, Severity, StepStatus
 

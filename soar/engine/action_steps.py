@@ -1,0 +1,231 @@
+"""Action steps: reads, changes, and what the engine itself does."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from soar.actions.calls import ActionCall
+from soar.engine.changes import (
+    CatalogueChange,
+    ChangeKind,
+    Superseded,
+    UndoChange,
+    instances_of,
+    run_action,
+    wire_id,
+)
+from soar.engine.delivery import PATIENT, Delivery
+from soar.engine.messages import ReportRequest
+from soar.engine.permission import Gate
+from soar.engine.run import Run, StepFailure, bad_template
+from soar.engine.scope import Scope
+from soar.engine.steps import succeeded
+from soar.model.base import JsonObject
+from soar.model.change import Plan, Result
+from soar.model.course import EffectExpirySet
+from soar.model.events import ApprovalClosed, PlanMade, ReportWritten, StepPlanned
+from soar.model.people import ApprovalStatus
+from soar.model.terms import Phase, Risk
+from soar.playbook.builtins import REPORT, UNDO
+from soar.playbook.expressions import ExpressionError, render
+from soar.playbook.graph import ActionNode
+
+__all__ = ["ActionSteps"]
+
+
+class ActionSteps:
+    """Does what action steps say.
+
+    Args:
+        run: The incident that they belong to.
+        delivery: Needed by the one step that reads the store: the report.
+        gate: What every change passes.
+    """
+
+    def __init__(self, run: Run, delivery: Delivery, gate: Gate) -> None:
+        self._run, self._delivery, self._gate = run, delivery, gate
+
+    async def work(self, node: ActionNode, scope: Scope) -> None:
+        """Do it once.
+
+        Raises:
+            StepFailure: It could not be done.
+            Stopped, LeftOut: The wait for people was ended.
+        """
+        try:
+            params = render(node.params, self._run.variables(scope))
+        except ExpressionError as problem:
+            raise StepFailure(bad_template("with", problem)) from problem
+        if not isinstance(params, dict):
+            raise TypeError(f"the parameters of step {node.id} are no mapping")
+        if node.action == REPORT:
+            await self._report(node)
+        elif node.action == UNDO:
+            undo = UndoChange(self._run, self._wanted(params, scope), node.phase)
+            await self._change(node, undo, scope)
+        elif node.spec.risk is Risk.READ:
+            await self._read(node, params)
+        else:
+            await self._change(node, CatalogueChange(self._run, node, params), scope)
+
+    async def undo(self, node: ActionNode, scope: Scope) -> None:  # noqa: ARG002 - one form for all
+        """Do an undo that the playbook itself has decided on: nobody is asked, but policy may forbid it."""
+        steps = [str(s) for s in node.params["steps"]]  # type: ignore[union-attr]
+        change = UndoChange(self._run, steps, node.phase)
+        async with self._run.busy():
+            plan = await self._plan(node, change)
+            if plan is None:
+                return
+            await self._gate.look(node, plan)
+            succeeded(self._run, node, await change.commit(plan), changed=True)
+
+    def _wanted(self, params: JsonObject, scope: Scope) -> list[str]:
+        """The steps whose changes an `incident.undo` puts back."""
+        incident = self._run.incident
+        if "steps" in params and isinstance(params["steps"], list):
+            return [str(s) for s in params["steps"]]
+        if "step" in params:
+            step_id = str(params["step"])
+            here = [scope.instance(step_id)] if scope.instance(step_id) in incident.steps else None
+            return here or instances_of(incident, step_id)
+        phase = Phase(str(params["phase"])) if "phase" in params else None
+        return [s for s in incident.effects if phase is None or incident.steps[s].phase is phase]
+
+    async def _read(self, node: ActionNode, params: JsonObject) -> None:
+        incident = self._run.incident
+        call = ActionCall(
+            incident_id=incident.id,
+            step_id=wire_id(node.id),
+            account=incident.account,
+            region=incident.region,
+            params=params,
+        )
+        async with self._run.busy():
+            result = await run_action(node, node.action, call, Result, node.timeout or node.spec.plan_timeout)
+            succeeded(self._run, node, result, params=params)
+
+    async def _plan(self, node: ActionNode, change: ChangeKind) -> Plan | None:
+        """Have the plan made and recorded; None: there is nothing to do, and the step has succeeded."""
+        plan = await change.plan()
+        if node.expires is not None and plan.undo:
+            limit = timedelta(seconds=node.expires)
+            plan = plan.model_copy(
+                update={
+                    "undo": f"by itself {limit} after it is verified, unless somebody extends it; {plan.undo}"
+                }
+            )
+        self._run.journal.record(
+            PlanMade(step_id=node.id, plan=plan, plan_digest=plan.digest(self._run.incident.playbook_digest)),
+            f"Planned: {plan.summary}",
+            phase=node.phase,
+        )
+        if plan.changes:
+            return plan
+        succeeded(self._run, node, Result(summary=f"Already so: {plan.summary}"))
+        return None
+
+    async def _change(self, node: ActionNode, change: ChangeKind, scope: Scope) -> None:
+        """plan → policy → approval → apply → verify, and from the start again when the target drifts in between."""
+        run, journal = self._run, self._run.journal
+        supersedes = ""
+        drift: tuple[str, ...] = ()
+        plan = self._approved_before(node)
+        while True:
+            if plan is None:
+                async with run.busy():
+                    plan = await self._plan(node, change)
+                if plan is None:
+                    return
+            if run.start.dry_run:
+                await self._only_planned(node, plan)
+                return
+            approval_id = await self._gate.permitted(node, plan, scope, supersedes, drift)
+            if approval_id is None:
+                return
+            await run.may_begin(scope, node.id)
+            async with run.busy():
+                if node.action != UNDO:
+                    await self._gate.reserved(node, plan, asked=bool(approval_id))
+                try:
+                    result = await change.commit(plan)
+                except Superseded as moved:
+                    drift, supersedes, plan = moved.drift, approval_id, None
+                    if approval_id:
+                        journal.record(
+                            ApprovalClosed(
+                                approval_id=approval_id,
+                                outcome=ApprovalStatus.SUPERSEDED,
+                                reason="the target changed; the votes are void",
+                            ),
+                            "The target changed after the approval; nothing was applied and the votes are void",
+                            phase=node.phase,
+                        )
+                    continue
+                succeeded(run, node, result, changed=True)
+                self._expires(node)
+                return
+
+    def _approved_before(self, node: ActionNode) -> Plan | None:
+        """The plan that people were asked about in an earlier run: they are not asked again."""
+        for approval in self._run.incident.open_approvals:
+            if approval.step_id == node.id:
+                return approval.plan
+        step = self._run.incident.steps[node.id]
+        for approval in reversed(self._run.incident.approvals.values()):
+            if approval.step_id == node.id and approval.status is ApprovalStatus.APPROVED:
+                fresh = node.id not in self._run.incident.effects and step.error is None
+                return approval.plan if fresh else None
+        return None
+
+    def _expires(self, node: ActionNode) -> None:
+        if node.expires is not None and node.spec.undoable:
+            at = workflow.now() + timedelta(seconds=node.expires)
+            self._run.journal.record(
+                EffectExpirySet(step_id=node.id, expires_at=at, reason="the playbook says so"),
+                f"Is put back by itself at {at:%Y-%m-%d %H:%M} UTC: {node.name}",
+                phase=node.phase,
+            )
+
+    async def _only_planned(self, node: ActionNode, plan: Plan) -> None:
+        decision = await self._gate.look(node, plan)
+        self._run.journal.record(
+            StepPlanned(
+                step_id=node.id, outcome=decision.outcome, needed=decision.needed, roles=decision.roles
+            ),
+            f"Would be done: {plan.summary}",
+            phase=node.phase,
+        )
+
+    async def _report(self, node: ActionNode) -> None:
+        async with self._run.busy():
+            written = await self.write_report()
+            succeeded(
+                self._run, node, Result(summary="Report written", data={"digests": dict(written.digests)})
+            )
+
+    async def write_report(self) -> ReportWritten:
+        """Have the report written from everything recorded so far.
+
+        Raises:
+            StepFailure: It could not be written; the incident's data is not touched by that.
+        """
+        await self._delivery.stored()
+        incident = self._run.incident
+        try:
+            written: ReportWritten = await workflow.execute_activity(
+                "report.write",
+                ReportRequest(
+                    incident_id=incident.id, head_seq=incident.head_seq, head_hash=incident.head_hash
+                ),
+                result_type=ReportWritten,
+                start_to_close_timeout=timedelta(seconds=120),
+                schedule_to_close_timeout=timedelta(minutes=10),
+                retry_policy=PATIENT,
+            )
+        except ActivityError as error:
+            raise StepFailure.from_activity(error) from error
+        self._run.journal.record(written, f"Report written, up to entry {incident.head_seq}")
+        return written
