@@ -33,7 +33,7 @@ from soar.model.change import Result
 from soar.model.events import ReportWritten
 from soar.model.terms import Phase, Risk, Severity
 from soar.model.timeline import TimelineEntry
-from soar.playbook.graph import compile_playbook
+from soar.playbook.compiler import compile_playbook
 from soar.playbook.loader import load_playbook
 from soar.runtime.client import connect
 from soar.runtime.leave import leave

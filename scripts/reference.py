@@ -14,8 +14,11 @@ from soar.actions.registry import catalogue
 from soar.cli.exit_codes import EXIT_CODES_HELP
 from soar.cli.main import app
 from soar.model.spec import ActionSpec
-from soar.playbook.graph import BUILTIN_SPECS
+from soar.playbook.builtins import BUILTIN_SPECS
 from soar.playbook.jsonschema import playbook_schema
+from soar.playbook.policy import policy_schema
+from soar.playbook.reference import expressions_page
+from soar.playbook.rules import rules_page
 from soar.reports.render import report_schema
 from soar.runtime.settings import settings_reference
 from soar.sources.registry import sources
@@ -77,10 +80,13 @@ def pages() -> dict[str, str]:
     return {
         "settings.md": f"{GENERATED}# Settings\n\n{settings_reference()}",
         "actions.md": f"{GENERATED}# Actions\n\n" + "\n".join(_action(a) for a in actions.values()),
+        "expressions.md": f"{GENERATED}# Expressions\n\n{expressions_page()}",
+        "lint.md": f"{GENERATED}# Lint rules\n\n{rules_page()}",
         "sources.md": f"{GENERATED}# Sources\n\n" + "\n".join(source_rows),
         "commands.md": f"{GENERATED}# Commands\n\n{EXIT_CODES_HELP}\n\n"
         + "\n".join(_commands(typer.main.get_command(app), "soar")),
         "playbook.schema.json": json.dumps(playbook_schema(catalogue()), indent=1, sort_keys=True) + "\n",
+        "policy.schema.json": json.dumps(policy_schema(), indent=1, sort_keys=True) + "\n",
         "report.schema.json": json.dumps(report_schema(), indent=1, sort_keys=True) + "\n",
     }
 

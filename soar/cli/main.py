@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from soar import __version__
-from soar.cli import actions, admin, alert, incident, playbook
+from soar.cli import actions, admin, alert, halt, incident, playbook, policy
 from soar.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from soar.cli.output import CommandFailed, say
 
@@ -33,10 +33,11 @@ app.add_typer(alert.app, name="alert")
 app.add_typer(playbook.app, name="playbook")
 app.add_typer(actions.app, name="actions")
 app.add_typer(actions.sources_app, name="sources")
-app.add_typer(admin.policy_app, name="policy")
+app.add_typer(policy.app, name="policy")
 app.add_typer(admin.token_app, name="token")
 app.add_typer(admin.slack_app, name="slack")
 app.command("settings")(admin.settings)
+app.command("halt")(halt.halt)
 
 
 @app.callback()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from soar.cli import playbook_test
 from soar.cli.exit_codes import ExitCode
 from soar.cli.output import fail, line, say, show_json, table, write
 
@@ -14,6 +15,7 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Check and look at playbooks.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app.command("test")(playbook_test.run_playbook_tests)
 
 
 @app.command()
@@ -22,53 +24,45 @@ def lint(
         list[Path] | None, typer.Argument(help="Files or folders. Default: the playbooks in force.")
     ] = None,
     strict: Annotated[bool, typer.Option(help="Warnings fail as well.")] = False,
+    fix: Annotated[
+        bool,
+        typer.Option("--fix", help="Put right in the files what is beyond doubt; layout and comments stay."),
+    ] = False,
+    explain: Annotated[
+        str, typer.Option(metavar="RULE", help="Say what a rule finds and why, and check nothing.")
+    ] = "",
+    as_sarif: Annotated[
+        bool, typer.Option("--sarif", help="Print SARIF 2.1.0, for code hosts and editors.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check playbooks; each finding has file, line and column.
+    """Check playbooks; each finding has file, line and column, its severity and the rule that found it.
 
     Example: soar playbook lint playbooks/
     """
     from soar.actions.registry import catalogue
-    from soar.playbook.diagnostics import Diagnostic, PlaybookError
-    from soar.playbook.library import Library, read_text
-    from soar.playbook.lint import lint as check
-    from soar.playbook.loader import load_playbook
+    from soar.cli.lint import Checker, playbook_files, put_right, show
+    from soar.playbook.rules import explain as explained
     from soar.runtime.settings import load_settings
 
-    files: list[Path] = []
-    for path in paths or list(load_settings().playbook_folders):
-        if path.is_dir():
-            files += sorted(
-                p for p in path.iterdir() if p.suffix in (".yaml", ".yml") and ".test" not in p.suffixes
-            )
-        elif path.exists():
-            files.append(path)
-        else:
-            fail(f"{path} does not exist", ExitCode.NOT_FOUND)
-    if not files:
-        fail("no playbook was found there, so nothing was checked", ExitCode.NOT_FOUND)
-    known, readable = catalogue(), []
-    found: list[Diagnostic] = []
-    for file in files:
+    if as_json and as_sarif:
+        fail("give one of --json and --sarif", ExitCode.USAGE)
+    if explain:
         try:
-            loaded = load_playbook(read_text(file), file=str(file))
-        except PlaybookError as error:
-            found += error.diagnostics
-            continue
-        readable.append(loaded)
-        found += check(loaded, known)
-    try:
-        Library(readable)  # what would be loaded together must not share a name
-    except PlaybookError as error:
-        found += error.diagnostics
-    if as_json:
-        show_json(found)
-    else:
-        for diagnostic in found:
-            write(diagnostic)
-        say(f"{len(files)} playbook(s), {len(found)} finding(s)")
-    if any(strict or d.severity == "error" for d in found):
+            return write(explained(explain), lines=True)
+        except KeyError as error:
+            fail(str(error.args[0]), ExitCode.NOT_FOUND)
+    folders = list(load_settings().playbook_folders)
+    files = playbook_files(paths or folders)
+    checker = Checker(catalogue(), files, folders)
+    if fix:
+        for diagnostic in put_right(checker, files):
+            say(f"put right: {diagnostic.graded}")
+    found = checker.check_all()
+    show(found, files, as_json=as_json, as_sarif=as_sarif)
+    if any(d.severity == "error" or (strict and d.severity == "warning") for d in found):
         raise typer.Exit(ExitCode.FAILED)
+    return None
 
 
 @app.command()
@@ -117,7 +111,8 @@ def show(name: str, as_json: Json = False) -> None:
     Example: soar playbook show aws-s3-public-bucket
     """
     from soar.actions.registry import catalogue
-    from soar.playbook.graph import ActionNode, compile_playbook
+    from soar.playbook.compiler import compile_playbook
+    from soar.playbook.graph import ActionNode
     from soar.runtime.parts import load_library
     from soar.runtime.settings import load_settings
 

@@ -20,9 +20,21 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from soar.playbook.diagnostics import Diagnostic, PlaybookError, nearest
+from soar.playbook.diagnostics import Diagnostic, Edit, PlaybookError, near, nearest
+from soar.playbook.rules import severity_of
+from soar.playbook.steps import MEMBER_TAGS
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Document", "Path", "Position", "parse_yaml", "validate"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_NODES",
+    "Document",
+    "Path",
+    "Position",
+    "Span",
+    "parse_yaml",
+    "validate",
+]
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 40
@@ -41,6 +53,21 @@ class Position(NamedTuple):
     column: int
 
 
+class Span(NamedTuple):
+    """From where to where something is written.
+
+    Args:
+        end: The place after it.
+        quote: What stands around a text: nothing, a quotation mark, or `|` or `>` before a block.
+        flow: Whether it is a list or mapping in brackets.
+    """
+
+    start: Position
+    end: Position
+    quote: str = ""
+    flow: bool = False
+
+
 @dataclass(frozen=True)
 class Document:
     """A file's content and where everything in it stands.
@@ -54,6 +81,29 @@ class Document:
     data: JsonValue
     _keys: dict[Path, Position] = field(default_factory=dict, repr=False)
     _values: dict[Path, Position] = field(default_factory=dict, repr=False)
+    _spans: dict[tuple[Path, bool], Span] = field(default_factory=dict, repr=False)
+
+    def span(self, path: Path, *, key: bool = False) -> Span | None:
+        """From where to where a value, or its key, is written; None if it is not."""
+        return self._spans.get((path, key))
+
+    def spans_below(self, path: Path) -> list[Span]:
+        """From where to where a value and everything in it is written."""
+        return [s for (at, _), s in self._spans.items() if at[: len(path)] == path]
+
+    def written(self, path: Path, old: str, new: str, *, key: bool = False) -> tuple[Edit, ...]:
+        """The edit that writes one plain name for another, in the same quotes.
+
+        Returns:
+            Nothing, if the old one is not written just so (it is a block, has an anchor, or is escaped).
+        """
+        span = self.span(path, key=key)
+        if span is None or span.quote in ("|", ">") or span.start.line != span.end.line:
+            return ()
+        if span.end.column - span.start.column != len(old) + 2 * len(span.quote):
+            return ()
+        text = f"{span.quote}{new}{span.quote}"
+        return (Edit(line=span.start.line, column=span.start.column, **_end(span), text=text),)
 
     def position(self, path: Path, *, key: bool = False) -> Position:
         """Where a value stands (or its key), or the nearest thing around it that is written in the file."""
@@ -72,12 +122,22 @@ class Document:
         Args:
             path: Where.
             rule: The check that found it.
-            more: `key=True` points at the key; `severity="warning"`.
+            more: `key=True` points at the key; `fix`; `at`, a `Span` inside the value that it is about.
         """
-        at = self.position(path, key=more.pop("key", False))
+        key, inside = more.pop("key", False), more.pop("at", None)
+        at, span = self.position(path, key=key), inside or self.span(path, key=key)
+        if span is not None and (inside is not None or at == span.start):
+            at = span.start
+            if span.start.line == span.end.line:
+                more.update(_end(span))
+        more.setdefault("severity", severity_of(rule))
         return Diagnostic(
             file=self.file, line=at.line, column=at.column, rule=rule, message=message, hint=hint, **more
         )
+
+
+def _end(span: Span) -> dict[str, int]:
+    return {"end_line": span.end.line, "end_column": span.end.column}
 
 
 def parse_yaml(text: str, *, file: str) -> Document:
@@ -119,7 +179,7 @@ def parse_yaml(text: str, *, file: str) -> Document:
     if root is None:
         _refuse(file, Position(1, 1), "empty", "the file is empty")
     reader = _Reader(file)
-    return Document(file, reader.read(root, ()), reader.keys, reader.values)
+    return Document(file, reader.read(root, ()), reader.keys, reader.values, reader.spans)
 
 
 def _refuse(file: str, at: Position, rule: str, message: str, hint: str = "") -> NoReturn:
@@ -145,11 +205,13 @@ class _Reader:
         self.file = file
         self.keys: dict[Path, Position] = {}
         self.values: dict[Path, Position] = {}
+        self.spans: dict[tuple[Path, bool], Span] = {}
         self.count = 0
 
     def read(self, node: Node, path: Path) -> JsonValue:
         at = _position(node)
         self.values[path] = at
+        self.spans[path, False] = _span(node)
         self.count += 1
         if len(path) > MAX_DEPTH:
             _refuse(self.file, at, "too-deep", f"nested too deep; at most {MAX_DEPTH} levels are read")
@@ -178,6 +240,7 @@ class _Reader:
                 message = f'"{key}" stands here a second time; the first is on line {first.line}'
                 _refuse(self.file, at, "duplicate-key", message, "keep one of them")
             self.keys[(*path, key)] = at
+            self.spans[(*path, key), True] = _span(key_node)
             result[key] = self.read(value_node, (*path, key))
         return result
 
@@ -214,6 +277,13 @@ def _position(node: Node) -> Position:
     return Position(node.start_mark.line + 1, node.start_mark.column + 1)
 
 
+def _span(node: Node) -> Span:
+    end = Position(node.end_mark.line + 1, node.end_mark.column + 1)
+    if isinstance(node, ScalarNode):
+        return Span(_position(node), end, quote=node.style or "")
+    return Span(_position(node), end, flow=bool(getattr(node, "flow_style", False)))
+
+
 def validate(document: Document, model: type[M]) -> M:
     """Read a document into a type.
 
@@ -247,13 +317,19 @@ def _explain(document: Document, model: type[BaseModel], error: ErrorDetails) ->
     where = _dotted(path)
     if kind == "extra_forbidden":
         known = _fields_at(model, path[:-1])
+        message, meant = f'there is no field "{name}"', near(name, known)
+        taken = _value_at(document.data, path[:-1])
+        free = meant is not None and isinstance(taken, dict) and meant not in taken
+        renamed = document.written(path, name, meant, key=True) if meant and free else ()
         return document.diagnostic(
-            path, "unknown-field", f'there is no field "{name}"', nearest(name, known), key=True
+            path, "unknown-field", message, nearest(name, known), key=True, fix=renamed
         )
     if kind == "missing":
         return document.diagnostic(path, "missing-field", f'"{name}" is missing', "add it")
     message = message.removeprefix("Value error, ")
     context = error.get("ctx", {})
+    rule = "bad-value"
+    fix: tuple[Edit, ...] = ()
     if kind == "literal_error":
         value = _value_at(document.data, path)
         expected = [part.strip("'") for part in re.split(r", | or ", str(context.get("expected", "")))]
@@ -261,11 +337,12 @@ def _explain(document: Document, model: type[BaseModel], error: ErrorDetails) ->
             f"{value!r} is not one of them" if not isinstance(value, str) else f'"{value}" is not known here'
         )
         hint = nearest(str(value), expected)
+        rule, meant = "unknown-value", near(str(value), expected) if isinstance(value, str) else None
+        fix = document.written(path, str(value), meant) if meant else ()
     elif kind == "string_pattern_mismatch":
+        rule = "bad-name"
         message, hint = f"{_value_at(document.data, path)!r} is not a name here", _pattern_hint(context)
-    return document.diagnostic(
-        path, kind.replace("_", "-"), f"{where}: {message}" if where else message, hint
-    )
+    return document.diagnostic(path, rule, f"{where}: {message}" if where else message, hint, fix=fix)
 
 
 def _pattern_hint(context: dict[str, Any]) -> str:
@@ -301,16 +378,13 @@ def _written_path(data: JsonValue, loc: tuple[int | str, ...]) -> Path:
     """The part of an error's location that exists in the file; the names of union members are left out."""
     path: list[str | int] = []
     for index, part in enumerate(loc):
-        missing_field = index == len(loc) - 1 and isinstance(data, dict) and part not in _MEMBERS
+        missing_field = index == len(loc) - 1 and isinstance(data, dict) and part not in MEMBER_TAGS
         if _has(data, part):
             data = data[part]  # type: ignore[index]
         elif not missing_field:
             continue
         path.append(part)
     return tuple(path)
-
-
-_MEMBERS = {"action-step", "parallel-step", "branch-list", "branch-mapping", "[key]"}
 
 
 def _models(annotation: Any) -> set[type[BaseModel]]:

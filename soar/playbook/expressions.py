@@ -35,6 +35,7 @@ __all__ = [
     "check_expression",
     "check_template",
     "evaluate",
+    "expression_in",
     "is_template",
     "names_used",
     "render",
@@ -242,6 +243,21 @@ def names_used(source: str, *, bare: bool = False) -> tuple[NameUse, ...]:
     if not bare and not is_template(source):
         return ()
     return _compile(source, bare).uses
+
+
+@lru_cache(maxsize=2048)
+def expression_in(source: str, *, bare: bool = False) -> nodes.Expr | None:
+    """The syntax of a bare expression, or of the one expression that is all of a template. Do not change it.
+
+    Returns:
+        None, if the template is text, or cannot be read.
+    """
+    if not bare and not is_template(source):
+        return None
+    try:
+        return _native(_parsed(source, bare=bare))
+    except (ExpressionError, NotAllowed, TemplateError, RecursionError, ValueError):
+        return None
 
 
 def evaluate(expression: str, variables: Mapping[str, Any]) -> JsonValue:

@@ -1,4 +1,4 @@
-"""Filters that know alerts, addresses and ARNs."""
+"""Filters that know alerts, ARNs, URLs and e-mail addresses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
@@ -18,7 +19,10 @@ __all__ = ["INCIDENT_FILTERS"]
 
 @pass_context
 def _resource(context: Context, alert: Any, type: str) -> Any:
-    """The alert's first resource of a type, as a mapping."""
+    """The alert's first resource of a type, as a mapping; not set, if there is none.
+
+    Example: {"resources": [{"type": "aws.s3.bucket", "name": "b"}]} | resource("aws.s3.bucket") | length == 2
+    """
     resources = as_items(as_mapping(alert).get("resources", []))
     found = next((r for r in resources if as_mapping(r).get("type") == type), None)
     if found is not None:
@@ -28,7 +32,10 @@ def _resource(context: Context, alert: Any, type: str) -> Any:
 
 
 def _observables(alert: Any, type: str) -> list[Any]:
-    """The values of the alert's observables of a type, each once."""
+    """The values of the alert's observables of a type, each once.
+
+    Example: {"observables": [{"type": "ip", "value": "198.51.100.7"}]} | observables("ip") == ["198.51.100.7"]
+    """
     told = as_items(as_mapping(alert).get("observables", []))
     return unique([as_mapping(o).get("value") for o in told if as_mapping(o).get("type") == type])
 
@@ -39,7 +46,10 @@ _FANGED_SCHEME = re.compile(r"\b(h)xx(ps?)(?=\[?://)|\b(f)x(p)(?=\[?://)", re.IG
 
 
 def _defang(value: Any) -> str:
-    """Text in which addresses cannot be clicked: `hxxps://evil[.]example`."""
+    """Text in which addresses cannot be clicked.
+
+    Example: "https://evil.example/x" | defang == "hxxps://evil[.]example/x"
+    """
     text = as_text(value)
     with contextlib.suppress(ValueError):  # it is no address by itself
         if ipaddress.ip_address(text).version == 6:
@@ -49,7 +59,10 @@ def _defang(value: Any) -> str:
 
 
 def _refang(value: Any) -> str:
-    """The opposite of `defang`, for what reports and feeds write."""
+    """The opposite of `defang`, for what reports and feeds write.
+
+    Example: "hxxp[://]evil[dot]example" | refang == "http://evil.example"
+    """
     text = _FANGED_SCHEME.sub(lambda m: f"{m[1]}tt{m[2]}" if m[1] else f"{m[3]}t{m[4]}", as_text(value))
     for fanged, plain in (
         ("[.]", "."),
@@ -64,26 +77,15 @@ def _refang(value: Any) -> str:
     return text
 
 
-def _cidr_contains(networks: Any, address: Any) -> bool:
-    """Whether a network, or one of a list, holds an address. What is no address is in no network."""
-    told = as_items(networks) if isinstance(networks, (list, tuple)) else [networks]
-    try:
-        known = [ipaddress.ip_network(as_text(network), strict=False) for network in told]
-    except ValueError as error:
-        raise BadValue(str(error)[:200], "write a network as 10.0.0.0/8") from None
-    try:
-        wanted = ipaddress.ip_address(as_text(address))
-    except ValueError:
-        return False
-    return any(wanted.version == network.version and wanted in network for network in known)
-
-
 _ARN_PARTS = ("partition", "service", "region", "account", "resource", "resource_type", "resource_id")
 
 
 @pass_context
 def _arn_part(context: Context, arn: Any, part: str) -> Any:
-    """A part of an ARN; not set if it is no ARN or has no such part."""
+    """A part of an ARN: partition, service, region, account, resource, resource_type, resource_id.
+
+    Example: "arn:aws:iam::111122223333:user/alice" | arn_part("resource_id") == "alice"
+    """
     if part not in _ARN_PARTS:
         raise BadValue(f'an ARN has no part "{plain_text(part)[:50]}"', f"known: {', '.join(_ARN_PARTS)}")
     fields = as_text(arn).split(":", 5)
@@ -99,12 +101,64 @@ def _arn_part(context: Context, arn: Any, part: str) -> Any:
     return kind if part == "resource_type" else name
 
 
+_URL_PARTS: dict[str, Callable[[SplitResult], Any]] = {
+    "fragment": lambda url: url.fragment,
+    "host": lambda url: (url.hostname or "").rstrip("."),
+    "path": lambda url: url.path,
+    "port": lambda url: url.port,
+    "query": lambda url: url.query,
+    "scheme": lambda url: url.scheme,
+    "user": lambda url: url.username or "",
+}
+
+
+def _url(text: str) -> SplitResult | None:
+    try:
+        url = urlsplit(text.strip())
+        return url if url.scheme and url.hostname and url.port != -1 else None
+    except ValueError:  # a port or an address in brackets that is none
+        return None
+
+
+@pass_context
+def _urlparse(context: Context, value: Any, part: str) -> Any:
+    """A part of a URL: scheme, user, host, port (null if none is written), path, query, fragment.
+
+    Example: "https://Evil.example:8443/a?b=1" | urlparse("host") == "evil.example"
+    """
+    if part not in _URL_PARTS:
+        raise BadValue(f'a URL has no part "{plain_text(part)[:50]}"', f"known: {', '.join(_URL_PARTS)}")
+    url = _url(as_text(value))
+    if url is None:
+        return context.environment.undefined(hint=f"{as_text(value)[:60]!r} is no URL with a host")
+    return _URL_PARTS[part](url)
+
+
+@pass_context
+def _domain_of(context: Context, value: Any) -> Any:
+    """The domain of an e-mail address or a URL, in small letters; not set, if it has none (an address has none).
+
+    Example: "Alice <alice@Mail.Example>" | domain_of == "mail.example"
+    """
+    text = as_text(value).strip()
+    url = _url(text)
+    host = (url.hostname or "") if url is not None else text.rpartition("@")[2].rstrip("> \t")
+    host = host.rstrip(".").lower()
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host)
+        host = ""
+    if (url is None and "@" not in text) or not re.fullmatch(r"[\w-]{1,63}(\.[\w-]{1,63})*", host):
+        return context.environment.undefined(hint=f"{text[:60]!r} has no domain")
+    return host
+
+
 INCIDENT_FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "arn_part": _arn_part,
-    "cidr_contains": _cidr_contains,
     "defang": _defang,
+    "domain_of": _domain_of,
     "observables": _observables,
     "refang": _refang,
     "resource": _resource,
+    "urlparse": _urlparse,
 }
-"""What templates call with `|`, besides `soar.playbook.filters`."""
+"""What templates call with `|`, for alerts and what is in them."""

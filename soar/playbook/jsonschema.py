@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from soar.model.base import JsonObject
 from soar.model.spec import ActionSpec, Catalogue
-from soar.playbook.graph import with_builtins
+from soar.playbook.builtins import with_builtins
 from soar.playbook.schema import Playbook
 
 __all__ = ["playbook_schema"]

@@ -16,7 +16,8 @@ from temporalio.exceptions import ApplicationError
 from soar.engine.messages import ReportRequest
 from soar.model.alert import RawRef
 from soar.model.events import ReportWritten
-from soar.model.incident import Incident, fold
+from soar.model.fold import fold
+from soar.model.incident import Incident
 from soar.model.timeline import ChainBroken, TimelineEntry, verify_chain
 from soar.reports.model import build_report
 from soar.reports.render import render

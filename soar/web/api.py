@@ -20,6 +20,7 @@ from soar.playbook.loader import LoadedPlaybook
 from soar.store import AlertRow, IncidentSummary
 from soar.web.commands import Commands, find_incident
 from soar.web.errors import ApiError, ErrorBody
+from soar.web.halt import halt_routes
 from soar.web.identity import bearer
 from soar.web.services import Services
 
@@ -148,6 +149,7 @@ def api(services: Services) -> APIRouter:
     _commands(router, services, who)
     _alerts(router, services)
     _catalogue(router, services)
+    halt_routes(router, services, who)
     return router
 
 

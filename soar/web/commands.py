@@ -93,7 +93,7 @@ class Commands:
         if not incident.status.ended:
             return await self.services.engine.undo(incident.workflow_id, request, request_id=uuid.uuid4().hex)
         start = await self.services.engine.start_of(incident.workflow_id, incident.run_id)
-        closed = start.model_copy(update={"resume": incident})
+        closed = start.model_copy(update={"resume": incident, "carry": None, "parent": None, "alerts": ()})
         reply = await self.services.engine.undo(
             incident.workflow_id, request, request_id=uuid.uuid4().hex, closed=closed
         )

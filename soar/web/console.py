@@ -4,7 +4,6 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote
 
@@ -16,7 +15,9 @@ from soar.engine.approvals import role_refusal
 from soar.model.incident import Incident
 from soar.model.terms import IncidentStatus, Phase
 from soar.model.timeline import TimelineEntry
-from soar.playbook.schema import ActionStep, ParallelStep
+from soar.playbook.compiler import placed_steps
+from soar.playbook.loader import LoadedPlaybook
+from soar.playbook.steps import ActionStep, kind_of_step
 from soar.store.rows import AlertStatus
 from soar.web import views
 from soar.web.api import MEDIA_TYPES, Id, ReportFormat, report_bytes
@@ -151,10 +152,7 @@ def _lists(services: Services, doors: Doors) -> APIRouter:
 
     @router.get("/playbooks")
     async def playbooks(visitor: Person) -> HTMLResponse:
-        rows = [
-            (loaded, [(phase, _steps(loaded.playbook.steps_of(phase))) for phase in Phase])
-            for loaded in services.library
-        ]
+        rows = [(loaded, [(phase, _steps(loaded, phase)) for phase in Phase]) for loaded in services.library]
         return _shown(visitor, "playbooks.html", "/playbooks", rows=rows)
 
     @router.get("/actions")
@@ -166,17 +164,17 @@ def _lists(services: Services, doors: Doors) -> APIRouter:
     return router
 
 
-def _steps(steps: tuple[ActionStep | ParallelStep, ...]) -> list[tuple[str, str, str]]:
-    """Id, name and action of each step, those of branches included."""
-    flat: list[tuple[str, str, str]] = []
-    for step in steps:
-        if isinstance(step, ActionStep):
-            flat.append((step.id, step.name or step.id, step.do))
-            continue
-        branches = step.parallel.values() if isinstance(step.parallel, Mapping) else step.parallel
-        for branch in branches:
-            flat += _steps(branch)
-    return flat
+def _steps(loaded: LoadedPlaybook, phase: Phase) -> list[tuple[str, str, str]]:
+    """Id, name and kind (of an action, the action) of each step of a phase, those inside others included."""
+    return [
+        (
+            placed.id,
+            placed.step.name or placed.step.id or "",
+            placed.step.do if isinstance(placed.step, ActionStep) else kind_of_step(placed.step),
+        )
+        for placed in placed_steps(loaded)
+        if placed.phase is phase and not placed.failure
+    ]
 
 
 def _incident(services: Services, doors: Doors) -> APIRouter:

@@ -26,7 +26,8 @@ from soar.model.events import (
     StepSucceeded,
     VoteCast,
 )
-from soar.model.incident import Incident, fold
+from soar.model.fold import fold
+from soar.model.incident import Incident
 from soar.model.people import ApprovalStatus, Decision, Responder, Vote, VoteChannel
 from soar.model.terms import IncidentStatus, Phase, Risk, Severity
 from soar.model.timeline import ENGINE, TimelineEntry, append, genesis

@@ -35,7 +35,8 @@ from soar.model.events import (
     UndoRefused,
     VoteCast,
 )
-from soar.model.incident import Incident, fold
+from soar.model.fold import fold
+from soar.model.incident import Incident
 from soar.model.people import ApprovalStatus, Decision, Vote, VoteChannel
 from soar.model.terms import IncidentStatus, Phase, Risk, Severity
 from soar.model.timeline import ENGINE, Actor, ActorKind, TimelineEntry, append, genesis

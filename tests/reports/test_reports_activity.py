@@ -14,7 +14,8 @@ from temporalio.testing import ActivityEnvironment
 from soar.engine.messages import ReportRequest
 from soar.model.alert import RawRef
 from soar.model.base import digest_of
-from soar.model.incident import Incident, fold
+from soar.model.fold import fold
+from soar.model.incident import Incident
 from soar.model.timeline import TimelineEntry
 from soar.reports.activities import PAGE, ReportActivities, folder_name
 from soar.reports.model import build_report

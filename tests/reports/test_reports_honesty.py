@@ -10,7 +10,7 @@ import pytest
 
 from soar.model.base import digest_of
 from soar.model.change import EffectStatus
-from soar.model.incident import fold
+from soar.model.fold import fold
 from soar.model.people import ApprovalStatus
 from soar.model.terms import Phase
 from soar.reports.model import Report, build_report

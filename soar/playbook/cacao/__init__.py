@@ -1,0 +1,1 @@
+"""CACAO 2.0 playbooks: read, checked, turned into ours, and ours written as CACAO."""
