@@ -99,7 +99,9 @@ class Activities:
 
     @activity.defn(name="report.write")
     async def report(self, request: ReportRequest) -> ReportWritten:
-        """Not part of what is measured."""
+        """Not part of what is measured, but for the entries that come with it."""
+        if request.entries:
+            await self._store.project(request.entries)
         return ReportWritten(digests={"json": request.head_hash})
 
 

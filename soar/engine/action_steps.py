@@ -212,20 +212,24 @@ class ActionSteps:
         Raises:
             StepFailure: It could not be written; the incident's data is not touched by that.
         """
-        await self._delivery.stored()
         incident = self._run.incident
-        try:
-            written: ReportWritten = await workflow.execute_activity(
-                "report.write",
-                ReportRequest(
-                    incident_id=incident.id, head_seq=incident.head_seq, head_hash=incident.head_hash
-                ),
-                result_type=ReportWritten,
-                start_to_close_timeout=timedelta(seconds=120),
-                schedule_to_close_timeout=timedelta(minutes=10),
-                retry_policy=PATIENT,
-            )
-        except ActivityError as error:
-            raise StepFailure.from_activity(error) from error
-        self._run.journal.record(written, f"Report written, up to entry {incident.head_seq}")
+        async with self._delivery.handing_over() as entries:
+            try:
+                written: ReportWritten = await workflow.execute_activity(
+                    "report.write",
+                    ReportRequest(
+                        incident_id=incident.id,
+                        head_seq=incident.head_seq,
+                        head_hash=incident.head_hash,
+                        entries=entries,
+                    ),
+                    result_type=ReportWritten,
+                    start_to_close_timeout=timedelta(seconds=120),
+                    schedule_to_close_timeout=timedelta(minutes=10),
+                    retry_policy=PATIENT,
+                )
+            except ActivityError as error:
+                raise StepFailure.from_activity(error) from error
+        up_to = entries[-1].seq if entries else self._delivery.up_to
+        self._run.journal.record(written, f"Report written, up to entry {up_to}")
         return written

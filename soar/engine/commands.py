@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import timedelta
 from typing import Literal
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from soar.engine.action_steps import ActionSteps
+from soar.engine.answers import because, person_of
 from soar.engine.approvals import Counted, Repeated, judge, outcome, role_refusal
-from soar.engine.changes import effects_to_undo, undo_node
+from soar.engine.change_commands import ChangeCommands
 from soar.engine.forms import FormRefused, filled_in
 from soar.engine.messages import (
     AssignRequest,
     ClockRequest,
-    ExtendRequest,
     NoteRequest,
     PersonRequest,
     Reply,
@@ -24,13 +22,10 @@ from soar.engine.messages import (
     SkipRequest,
     StepDecisionRequest,
     TaskRequest,
-    UndoRequest,
-    UndoUnderWay,
     UpgradeRequest,
     VoteRequest,
 )
-from soar.engine.run import Run, Stopped
-from soar.engine.scope import OUTSIDE, Scope, base_id
+from soar.engine.run import Run
 from soar.engine.steps import StepLife
 from soar.engine.upgrade import what_forbids
 from soar.model.course import (
@@ -38,7 +33,6 @@ from soar.model.course import (
     CancelRequested,
     ClockMet,
     ClockStatus,
-    EffectExpirySet,
     IncidentPaused,
     IncidentResumed,
     SeveritySet,
@@ -47,38 +41,23 @@ from soar.model.course import (
     TaskStatus,
 )
 from soar.model.events import (
-    AnyEvent,
     ApprovalClosed,
     AttentionResolved,
     NoteAdded,
-    RefusalRecorded,
     StepSkipped,
     VoteCast,
 )
-from soar.model.people import ApprovalStatus, Responder
-from soar.model.terms import IncidentStatus, Phase, StepStatus
-from soar.model.timeline import Actor, ActorKind
+from soar.model.people import ApprovalStatus
+from soar.model.terms import IncidentStatus, StepStatus
 
 __all__ = ["Commands"]
 
-REFUSALS_RECORDED = 20
-"""Refused attempts per approval or step that get an entry of their own; the rest are only answered."""
 
-
-class Commands:
-    """The updates of an incident's workflow.
-
-    A person who may not do something is answered and not thrown an error at; the attempt goes on record. A request
-    that makes no sense (an unknown step, an incident without its first alert) is refused before it is in history.
-    """
+class Commands(ChangeCommands):
+    """The updates of an incident's workflow."""
 
     def __init__(self, run: Run, life: StepLife, actions: ActionSteps) -> None:
-        self._run, self._life, self._actions = run, life, actions
-        carry = run.start.carry
-        self._refusals: dict[str, int] = dict(carry.refusals) if carry else {}
-        self._undos: dict[str, UndoUnderWay] = {}
-        self._deciding = 0
-        self._broken: BaseException | None = None
+        super().__init__(run, life, actions)
         self._upgrade: UpgradeRequest | None = None
 
     # ---- approvals and failed steps ----------------------------------------------------------------------------
@@ -92,13 +71,13 @@ class Commands:
             return Reply(accepted=True, message=verdict.message)
         if not isinstance(verdict, Counted):
             return self._refuse(approval.id, request.responder, request.decision.value, verdict.message)
-        person = _actor(request.responder)
+        person = person_of(request.responder)
         word = "approved" if verdict.vote.decision == "approve" else "denied"
         journal = self._run.journal
-        because = f" — {request.reason}" if request.reason else ""
+        why = because(request.reason)
         journal.record(
             VoteCast(approval_id=approval.id, vote=verdict.vote),
-            f"{request.responder.name} {word} by {request.channel.value}: {approval.plan.summary}{because}",
+            f"{request.responder.name} {word} by {request.channel.value}: {approval.plan.summary}{why}",
             actor=person,
         )
         result = outcome(approval)
@@ -130,17 +109,17 @@ class Commands:
             )
         if refusal := role_refusal(request.responder, step.attention_roles, step.attention_excluded):
             return self._refuse(step.id, request.responder, request.decision, refusal)
-        person, journal = _actor(request.responder), self._run.journal
-        because = _because(request.reason)
+        person, journal = person_of(request.responder), self._run.journal
+        why = because(request.reason)
         journal.record(
             AttentionResolved(step_id=step.id, decision=request.decision, reason=request.reason),
-            f"{request.responder.name} decided by {request.channel.value}: {request.decision} {step.name}{because}",
+            f"{request.responder.name} decided by {request.channel.value}: {request.decision} {step.name}{why}",
             actor=person,
         )
         if request.decision == "skip":
             journal.record(
                 StepSkipped(
-                    step_id=step.id, by=request.responder.id, reason=f"by {request.responder.name}{because}"
+                    step_id=step.id, by=request.responder.id, reason=f"by {request.responder.name}{why}"
                 ),
                 f"Skipped: {step.name}",
                 actor=person,
@@ -192,10 +171,10 @@ class Commands:
         run.skipped[request.step_id] = request.responder.id
         run.journal.record(
             SkipRequested(
-                step_id=request.step_id, reason=f"by {request.responder.name}{_because(request.reason)}"
+                step_id=request.step_id, reason=f"by {request.responder.name}{because(request.reason)}"
             ),
-            f"{request.responder.name} asked to skip {request.step_id}{_because(request.reason)}",
-            actor=_actor(request.responder),
+            f"{request.responder.name} asked to skip {request.step_id}{because(request.reason)}",
+            actor=person_of(request.responder),
         )
         return Reply(accepted=True, message=f"{request.step_id} is left out")
 
@@ -213,7 +192,7 @@ class Commands:
         if self._run.incident.paused is not None:
             return Reply(accepted=True, message="it is paused already")
         return self._done(
-            IncidentPaused(reason=request.reason), request, f"paused the incident{_because(request.reason)}"
+            IncidentPaused(reason=request.reason), request, f"paused the incident{because(request.reason)}"
         )
 
     @workflow.update
@@ -224,7 +203,7 @@ class Commands:
         if self._run.incident.paused is None:
             return Reply(accepted=True, message="it is not paused")
         return self._done(
-            IncidentResumed(reason=request.reason), request, f"resumed the incident{_because(request.reason)}"
+            IncidentResumed(reason=request.reason), request, f"resumed the incident{because(request.reason)}"
         )
 
     @workflow.update
@@ -239,11 +218,11 @@ class Commands:
         reply = self._done(
             CancelRequested(reason=request.reason),
             request,
-            f"cancelled the incident{_because(request.reason)}",
+            f"cancelled the incident{because(request.reason)}",
         )
         self._run.abandoned = self._run.abandoned or again
         self._run.request_stop(
-            IncidentStatus.CANCELLED, f"cancelled by {request.responder.name}{_because(request.reason)}"
+            IncidentStatus.CANCELLED, f"cancelled by {request.responder.name}{because(request.reason)}"
         )
         return reply
 
@@ -255,7 +234,7 @@ class Commands:
         return self._done(
             SeveritySet(severity=request.severity, by=request.responder.id, reason=request.reason),
             request,
-            f"set the severity to {request.severity.label}{_because(request.reason)}",
+            f"set the severity to {request.severity.label}{because(request.reason)}",
         )
 
     @workflow.update
@@ -271,14 +250,16 @@ class Commands:
                 reason=request.reason,
             ),
             request,
-            f"put {person.name if person else 'nobody'} in charge{_because(request.reason)}",
+            f"put {person.name if person else 'nobody'} in charge{because(request.reason)}",
         )
 
     @workflow.update
     def note(self, request: NoteRequest) -> Reply:
         """Put a person's words on the timeline."""
         self._run.journal.record(
-            NoteAdded(text=request.text), f"Note by {request.responder.name}", actor=_actor(request.responder)
+            NoteAdded(text=request.text),
+            f"Note by {request.responder.name}",
+            actor=person_of(request.responder),
         )
         return Reply(accepted=True, message="noted")
 
@@ -297,152 +278,6 @@ class Commands:
         self._upgrade = request
         told = "; ".join(request.differences)[:2000] or "nothing that shows"
         return Reply(accepted=True, message=f"it goes on with the new version; what differs: {told}")
-
-    # ---- changes -----------------------------------------------------------------------------------------------
-
-    @workflow.update
-    async def undo(self, request: UndoRequest) -> Reply:
-        """Begin to put changes back. It is planned and approved like any change."""
-        if self._run.incident.status.ended:
-            # Whatever began now would be cut off by the end of this run; a closed incident is opened again for it.
-            return Reply(accepted=False, message="the incident is just closing; ask again in a moment")
-        effects = self._effects(request)
-        if not effects:
-            return Reply(accepted=False, message="nothing of ours is in place there")
-        # Taken before the first wait: the incident does not close while an undo is being decided on.
-        self._deciding += 1
-        try:
-            if refusal := role_refusal(request.responder, *await self._run.deciders()):
-                return self._refuse("undo", request.responder, "undo", refusal)
-            self.begin_undo(self.asked_undo(request))
-        finally:
-            self._deciding -= 1
-        return Reply(
-            accepted=True, message=f"undo of {len(effects)} change(s) begun; it may ask for approval"
-        )
-
-    @workflow.update
-    async def extend(self, request: ExtendRequest) -> Reply:
-        """Let a change that would be put back by itself stay for longer, or until somebody undoes it."""
-        effect = self._run.incident.effects.get(request.step_id)
-        if effect is None or not effect.status.in_place:
-            return Reply(accepted=False, message=f"step {request.step_id} has no change in place")
-        if request.seconds is not None and not self._run.graph_undoable(request.step_id):
-            return Reply(
-                accepted=False, message=f"the change of {request.step_id} cannot be put back by itself"
-            )
-        if refusal := await self._may_not(request, f"extend {request.step_id}"):
-            return refusal
-        at = workflow.now() + timedelta(seconds=request.seconds) if request.seconds is not None else None
-        until = f"stays until {at:%Y-%m-%d %H:%M} UTC" if at else "stays until somebody undoes it"
-        return self._done(
-            EffectExpirySet(step_id=request.step_id, expires_at=at, reason=request.reason),
-            request,
-            f"extended {request.step_id}: it {until}{_because(request.reason)}",
-        )
-
-    # ---- tasks and deadlines -----------------------------------------------------------------------------------
-
-    @workflow.update
-    def complete_task(self, request: TaskRequest) -> Reply:
-        """Take what a person did, with what the form was filled in with."""
-        task = self._run.incident.tasks[request.step_id]
-        if task.status is not TaskStatus.OPEN:
-            return Reply(accepted=False, message=f"the task is {task.status.value}")
-        if refusal := role_refusal(request.responder, task.roles, task.excluded):
-            return self._refuse(request.step_id, request.responder, "complete", refusal)
-        try:
-            values = filled_in(task.form, request.values)
-        except FormRefused as refused:
-            return Reply(accepted=False, message=str(refused))
-        return self._done(
-            TaskDone(step_id=request.step_id, responder=request.responder.id, values=values),
-            request,
-            f"did {task.name}{_because(request.reason)}",
-        )
-
-    @complete_task.validator
-    def _complete_task_validator(self, request: TaskRequest) -> None:
-        self._must_be_open()
-        if request.step_id not in self._run.incident.tasks:
-            raise ApplicationError(f"this incident has no task {request.step_id}", type="NotFound")
-
-    @workflow.update
-    async def meet_clock(self, request: ClockRequest) -> Reply:
-        """Note that what a deadline asks for was done."""
-        clock = self._run.incident.clocks[request.clock]
-        if clock.status is ClockStatus.MET:
-            return Reply(accepted=True, message="it is met already")
-        if refusal := await self._may_not(request, f"say that {request.clock} is met"):
-            return refusal
-        return self._done(
-            ClockMet(clock=request.clock, reason=request.reason or f"by {request.responder.name}"),
-            request,
-            f"noted that the deadline is met: {clock.label}{_because(request.reason)}",
-        )
-
-    @meet_clock.validator
-    def _meet_clock_validator(self, request: ClockRequest) -> None:
-        self._must_be_open()
-        if request.clock not in self._run.incident.clocks:
-            raise ApplicationError(f"this incident has no deadline {request.clock}", type="NotFound")
-
-    # ---- undo --------------------------------------------------------------------------------------------------
-
-    def _effects(self, request: UndoRequest) -> list[str]:
-        wanted = request.step_id
-        found = effects_to_undo(self._run, None, request.phase)
-        ids = [e.step_id for e in found if wanted is None or wanted in (e.step_id, base_id(e.step_id))]
-        return list(dict.fromkeys(ids))
-
-    def asked_undo(self, request: UndoRequest) -> UndoUnderWay:
-        """Record that a person asked for an undo, and say what step it is."""
-        steps = self._effects(request)
-        because = _because(request.reason)
-        self._run.journal.record(
-            NoteAdded(text=f"undo requested{because}"),
-            f"{request.responder.name} asked by {request.channel.value} to undo {', '.join(steps)}{because}",
-            actor=_actor(request.responder),
-        )
-        return self._new_undo(f"Undo asked by {request.responder.name}", steps)
-
-    def _new_undo(self, name: str, steps: list[str], *, automatic: bool = False) -> UndoUnderWay:
-        taken = {*self._run.incident.steps, *self._undos}
-        number = 1
-        while f"undo-{number}" in taken:
-            number += 1
-        return UndoUnderWay(
-            step_id=f"undo-{number}",
-            name=name,
-            phase=self._run.incident.phase or Phase.RECOVERY,
-            steps=tuple(steps),
-            automatic=automatic,
-        )
-
-    def automatic_undo(self, name: str, steps: list[str]) -> UndoUnderWay:
-        """An undo that the playbook has decided on, or a timer."""
-        return self._new_undo(name, steps, automatic=True)
-
-    def begin_undo(self, undo: UndoUnderWay) -> asyncio.Task[None]:
-        """Run an undo as a step of its own: planned, approved, proven, recorded like every other."""
-        self._undos[undo.step_id] = undo
-        task = asyncio.create_task(self.run_undo(undo, OUTSIDE))
-
-        def ended(task: asyncio.Task[None]) -> None:
-            del self._undos[undo.step_id]
-            error = None if task.cancelled() else task.exception()
-            if error is not None and not isinstance(error, Stopped):
-                self._broken = error
-
-        task.add_done_callback(ended)
-        return task
-
-    async def run_undo(self, undo: UndoUnderWay, scope: Scope) -> None:
-        """Run it to its end."""
-        node = undo_node(undo.step_id, undo.name, undo.phase, list(undo.steps))
-        await self._life.execute(node, scope, self._actions.undo if undo.automatic else self._actions.work)
-
-    # ---- help --------------------------------------------------------------------------------------------------
 
     @pause.validator
     def _pause_validator(self, request: PersonRequest) -> None:  # noqa: ARG002
@@ -472,51 +307,51 @@ class Commands:
     def _upgrade_validator(self, request: UpgradeRequest) -> None:  # noqa: ARG002
         self._must_be_open()
 
-    @undo.validator
-    def _undo_validator(self, request: UndoRequest) -> None:  # noqa: ARG002
+    # ---- tasks and deadlines -----------------------------------------------------------------------------------
+
+    @workflow.update
+    def complete_task(self, request: TaskRequest) -> Reply:
+        """Take what a person did, with what the form was filled in with."""
+        task = self._run.incident.tasks[request.step_id]
+        if task.status is not TaskStatus.OPEN:
+            return Reply(accepted=False, message=f"the task is {task.status.value}")
+        if refusal := role_refusal(request.responder, task.roles, task.excluded):
+            return self._refuse(request.step_id, request.responder, "complete", refusal)
+        try:
+            values = filled_in(task.form, request.values)
+        except FormRefused as refused:
+            return Reply(accepted=False, message=str(refused))
+        return self._done(
+            TaskDone(step_id=request.step_id, responder=request.responder.id, values=values),
+            request,
+            f"did {task.name}{because(request.reason)}",
+        )
+
+    @complete_task.validator
+    def _complete_task_validator(self, request: TaskRequest) -> None:
         self._must_be_open()
+        if request.step_id not in self._run.incident.tasks:
+            raise ApplicationError(f"this incident has no task {request.step_id}", type="NotFound")
 
-    @extend.validator
-    def _extend_validator(self, request: ExtendRequest) -> None:  # noqa: ARG002
+    @workflow.update
+    async def meet_clock(self, request: ClockRequest) -> Reply:
+        """Note that what a deadline asks for was done."""
+        clock = self._run.incident.clocks[request.clock]
+        if clock.status is ClockStatus.MET:
+            return Reply(accepted=True, message="it is met already")
+        if refusal := await self._may_not(request, f"say that {request.clock} is met"):
+            return refusal
+        return self._done(
+            ClockMet(clock=request.clock, reason=request.reason or f"by {request.responder.name}"),
+            request,
+            f"noted that the deadline is met: {clock.label}{because(request.reason)}",
+        )
+
+    @meet_clock.validator
+    def _meet_clock_validator(self, request: ClockRequest) -> None:
         self._must_be_open()
-
-    def _must_be_open(self) -> None:
-        if not self._run.journal.is_open:
-            raise ApplicationError("the incident has not received its first alert yet", type="NotReady")
-
-    def _must_know_step(self, step_id: str, *, reached: bool = True) -> None:
-        self._must_be_open()
-        known = step_id in self._run.incident.steps
-        if not known and not (not reached and base_id(step_id) in self._run.graph.nodes):
-            raise ApplicationError(f"this incident has no step {step_id}", type="NotFound")
-
-    async def _may_not(self, request: PersonRequest, what: str) -> Reply | None:
-        """The refusal of somebody who may not do something; None if the person may."""
-        if self._run.incident.status.ended:
-            return Reply(accepted=False, message="the incident has ended")
-        if refusal := role_refusal(request.responder, *await self._run.deciders()):
-            return self._refuse(what, request.responder, what, refusal)
-        return None
-
-    def _done(self, event: AnyEvent, request: PersonRequest, words: str) -> Reply:
-        """Record what a person did, and say so to that person."""
-        text = f"{request.responder.name} {words}"
-        self._run.journal.record(event, text, actor=_actor(request.responder))
-        return Reply(accepted=True, message=text)
-
-    def _refuse(self, subject: str, responder: Responder, decision: str, why: str) -> Reply:
-        count = self._refusals[subject] = self._refusals.get(subject, 0) + 1
-        if count <= REFUSALS_RECORDED:
-            self._run.journal.record(
-                RefusalRecorded(subject=subject, responder=responder.id, decision=decision, reason=why),
-                f"Refused: {responder.name} may not {decision}: {why}",
-                actor=_actor(responder),
-            )
-        return Reply(accepted=False, message=why)
-
-
-def _because(reason: str) -> str:
-    return f" — {reason}" if reason else ""
+        if request.clock not in self._run.incident.clocks:
+            raise ApplicationError(f"this incident has no deadline {request.clock}", type="NotFound")
 
 
 def _decision(request: SkipRequest, decision: Literal["retry", "skip"]) -> StepDecisionRequest:
@@ -527,7 +362,3 @@ def _decision(request: SkipRequest, decision: Literal["retry", "skip"]) -> StepD
         channel=request.channel,
         reason=request.reason,
     )
-
-
-def _actor(responder: Responder) -> Actor:
-    return Actor(kind=ActorKind.PERSON, id=responder.id, name=responder.name)

@@ -7,19 +7,25 @@ containment. Entries go in batches, in order, until they are acknowledged.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
-from soar.engine.journal import Journal
 from soar.engine.messages import CHAT_QUEUE, ChatSyncRequest
+from soar.engine.run import Run
+from soar.model.terms import IncidentStatus
+from soar.model.timeline import TimelineEntry
 
-__all__ = ["Delivery"]
+__all__ = ["PATIENT", "Delivery"]
 
 BATCH = 200
 """Timeline entries in one store write."""
+TOGETHER = 1.0
+"""Seconds that entries wait for others, where nobody is asked anything."""
 
 PATIENT = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
@@ -32,20 +38,22 @@ class Delivery:
     """Ships the journal's entries, for as long as the workflow runs.
 
     Args:
-        chat: Whether there is a chat to bring up to date.
+        run: The incident; whether there is a chat to bring up to date.
         told: The last entry that an earlier run has told the chat.
     """
 
-    def __init__(self, journal: Journal, *, chat: bool, told: int = 0) -> None:
-        self._journal, self._chat = journal, chat
+    def __init__(self, run: Run, *, told: int = 0) -> None:
+        self._run, self._journal = run, run.journal
         self._stored = self._told = told
-        self._closing = False
+        self._wanted = 0
+        self._closing = self._shipping = self._ringing = self._due = False
+        self._timer: asyncio.Task[None] | None = None
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to ship."""
         self._loops = [asyncio.create_task(self._to_store())]
-        if self._chat:
+        if self._run.start.chat:
             self._loops.append(asyncio.create_task(self._to_chat()))
 
     async def finish(self) -> None:
@@ -66,25 +74,94 @@ class Delivery:
 
     async def stored(self) -> None:
         """Wait until everything recorded so far is in the store."""
-        target = self._journal.incident.head_seq
+        target = self._wanted = self._journal.incident.head_seq
         await workflow.wait_condition(lambda: self._stored >= target)
+
+    @property
+    def up_to(self) -> int:
+        """The last entry that the store has."""
+        return self._stored
+
+    @contextlib.asynccontextmanager
+    async def handing_over(self) -> AsyncIterator[tuple[TimelineEntry, ...]]:
+        """Around another activity that takes what is recorded so far along to the store."""
+        if self._run.start.engine < 2 or len(self._journal.unstored) > BATCH:
+            await self.stored()
+        if self._run.start.engine < 2:
+            yield ()
+            return
+        while self._shipping:
+            await workflow.wait_condition(lambda: not self._shipping)
+        self._shipping = True
+        try:
+            batch = tuple(self._journal.unstored)
+            yield batch
+            self._shipped(len(batch))
+        finally:
+            self._shipping = False
 
     async def _to_store(self) -> None:
         unstored = self._journal.unstored
         while True:
-            await workflow.wait_condition(lambda: bool(unstored) or self._closing)
+            await workflow.wait_condition(lambda: (bool(unstored) and not self._shipping) or self._closing)
             if not unstored:
                 return
-            batch = unstored[:BATCH]
-            await workflow.execute_activity(
-                "store.project",
-                batch,
-                start_to_close_timeout=timedelta(seconds=30),
-                retry_policy=PATIENT,
-                summary=f"entries {batch[0].seq}–{batch[-1].seq}",
-            )
-            del unstored[: len(batch)]
-            self._stored = batch[-1].seq
+            await self._together()
+            if self._shipping or not unstored:
+                continue
+            self._shipping = True
+            try:
+                await self._ship()
+            finally:
+                self._shipping = False
+
+    async def _ship(self) -> None:
+        self._due = False
+        batch = self._journal.unstored[:BATCH]
+        await workflow.execute_activity(
+            "store.project",
+            batch,
+            start_to_close_timeout=timedelta(seconds=30),
+            retry_policy=PATIENT,
+            summary=f"entries {batch[0].seq}–{batch[-1].seq}",
+        )
+        self._shipped(len(batch))
+
+    async def _together(self) -> None:
+        """Wait a moment for further entries, unless somebody waits for these.
+
+        Not by local activities, although each would be one event instead of six: their input is in no history. A
+        workflow task that is lost with its worker, or given back by the server because something arrived, is done
+        again, tells its entries at another time, and the store would have two that differ.
+        """
+        if self._run.start.engine < 2 or self._urgent:
+            return
+        if not self._ringing:
+            # A timer is never taken back: that would be one event more, and it rings in a second anyway.
+            self._ringing = True
+            self._timer = asyncio.create_task(self._ring())
+        await workflow.wait_condition(lambda: self._due or self._urgent)
+
+    async def _ring(self) -> None:
+        await asyncio.sleep(TOGETHER)
+        self._ringing, self._due = False, True
+
+    @property
+    def _urgent(self) -> bool:
+        incident = self._journal.incident
+        return (
+            self._closing
+            or self._stored == 0  # people see at once that there is an incident
+            or self._wanted > self._stored
+            or len(self._journal.unstored) >= BATCH
+            or incident.status is not IncidentStatus.OPEN
+            or incident.paused is not None
+        )
+
+    def _shipped(self, count: int) -> None:
+        if count:
+            self._stored = self._journal.unstored[count - 1].seq
+            del self._journal.unstored[:count]
 
     async def _to_chat(self) -> None:
         while True:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, model_validator
 
 from soar.model.alert import Alert
 from soar.model.base import Digest, Fact, JsonObject
@@ -17,6 +17,7 @@ from soar.playbook.policy import Halt, Policy, Spent
 
 __all__ = [
     "CHAT_QUEUE",
+    "ENGINE",
     "ORCHESTRATOR_QUEUE",
     "WORKFLOW_TYPE",
     "AssignRequest",
@@ -45,6 +46,10 @@ __all__ = [
 ]
 
 WORKFLOW_TYPE = "Incident"
+ENGINE = 2
+"""The way in which the engine spends history events. An incident keeps the one that it was started with, so that what
+is running survives an upgrade: 1, timeline entries are stored as they come; 2, those of a second are stored together,
+the last ones with the report, and a place in policy's budgets is taken before a change."""
 ORCHESTRATOR_QUEUE = "orchestrator"
 CHAT_QUEUE = "chat"
 
@@ -191,6 +196,7 @@ class IncidentStart(Fact):
         chat: Whether a chat workspace is connected.
         resume: The state to go on from, where a closed incident is opened again.
         carry: What to go on from, where this run continues an earlier one.
+        engine: See `ENGINE`.
         parent: The incident whose playbook called this one's, with its workflow and step.
         dry_run: Read, plan and decide, and change nothing and ask nobody.
         alerts: Alerts that came when an earlier run was about to end, and open this one.
@@ -212,6 +218,15 @@ class IncidentStart(Fact):
     carry: Carry | None = None
     parent: Parent | None = None
     dry_run: bool = False
+    engine: int = ENGINE
+
+    @model_validator(mode="before")
+    @classmethod
+    def _before_it_was_told(cls, value: Any, info: ValidationInfo) -> Any:
+        # What an earlier release wrote into a history does not say; what is made here always does.
+        if info.mode == "json" and isinstance(value, dict) and "engine" not in value:
+            return {**value, "engine": 1}
+        return value
 
 
 class Parent(Fact):
@@ -311,8 +326,13 @@ class ChatSyncRequest(Fact):
 
 
 class ReportRequest(Fact):
-    """Write the report of the timeline up to an entry."""
+    """Write the report of the timeline up to an entry.
+
+    Args:
+        entries: The last of them, which the store does not have yet.
+    """
 
     incident_id: str
     head_seq: int
     head_hash: Digest
+    entries: tuple[TimelineEntry, ...] = ()

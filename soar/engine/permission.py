@@ -72,7 +72,7 @@ class Gate:
         Raises:
             StepFailure: There is no place, or changes are halted.
         """
-        if not (asked or self._budgets) or not workflow.patched("policy.reserve"):
+        if not (asked or self._budgets) or self._run.start.engine < 2:
             return
         granted = await self._run.reserve(node, plan)
         if not granted.granted:

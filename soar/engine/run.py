@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import exceptions as failures
 from temporalio import workflow
@@ -38,6 +38,9 @@ __all__ = [
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """How soon a dead worker is noticed; actions heartbeat every second."""
+
+
+T = TypeVar("T")
 
 
 class StepFailure(Exception):
@@ -238,33 +241,28 @@ class Run:
         }
 
     async def in_force(self) -> PolicyInForce:
-        """The organisation's policy, halt and budgets as they are now; what decided is thereby in history.
-
-        An ordinary activity, although it is short: the clock that follows a local activity is another one when
-        history is replayed, and the times on the timeline are part of its hashes.
-        """
-        found: PolicyInForce = await workflow.execute_activity(
-            "policy.current",
-            result_type=PolicyInForce,
-            start_to_close_timeout=timedelta(seconds=10),
-            retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
-        )
-        return found
+        """The organisation's policy, halt and budgets as they are now; what decided is thereby in history."""
+        return await self._now("policy.current", [], PolicyInForce)
 
     async def reserve(self, node: ActionNode, plan: Plan) -> Reserved:
         """Take a place in the policy's budgets for a change, at the last moment before it begins."""
-        found: Reserved = await workflow.execute_activity(
-            "policy.reserve",
-            ReserveRequest(
-                incident_id=self.incident.id,
-                step_id=node.id,
-                plan_digest=plan.digest(self.incident.playbook_digest),
-                risk=node.spec.risk,
-                account=plan.account,
-                playbook=self.incident.playbook,
-                action=node.action,
-            ),
-            result_type=Reserved,
+        request = ReserveRequest(
+            incident_id=self.incident.id,
+            step_id=node.id,
+            plan_digest=plan.digest(self.incident.playbook_digest),
+            risk=node.spec.risk,
+            account=plan.account,
+            playbook=self.incident.playbook,
+            action=node.action,
+        )
+        return await self._now("policy.reserve", [request], Reserved)
+
+    async def _now(self, name: str, arguments: list[object], result: type[T]) -> T:
+        """Ask the organisation something, until it answers."""
+        found: T = await workflow.execute_activity(
+            name,
+            args=arguments,
+            result_type=result,
             start_to_close_timeout=timedelta(seconds=10),
             retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
         )

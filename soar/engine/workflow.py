@@ -72,7 +72,7 @@ class IncidentWorkflow(Commands):
         run = Run(start)
         carry = start.carry
         told = carry.told if carry else 0
-        self._delivery = Delivery(run.journal, chat=start.chat, told=told)
+        self._delivery = Delivery(run, told=told)
         gate = Gate(run)
         actions = ActionSteps(run, self._delivery, gate)
         super().__init__(run, StepLife(run), actions)

@@ -39,6 +39,9 @@ class TimelineStore(Protocol):
     ) -> Sequence[TimelineEntry]:
         """The entries after one, in order."""
 
+    async def project(self, entries: Sequence[TimelineEntry], /) -> int:
+        """Keep entries; those that are kept already change nothing."""
+
 
 class ReportVault(Protocol):
     """What is needed of `soar.evidence.Vault`."""
@@ -70,6 +73,8 @@ class ReportActivities:
             ApplicationError: `StoreBehind` (retried) when the store does not have the entry yet; `ChainBroken` (not
                 retried) when the stored timeline is not the one that the incident recorded.
         """
+        if request.entries:
+            await self._store.project(request.entries)
         timeline = await self._timeline(request)
         try:
             verify_chain(timeline, request.incident_id)

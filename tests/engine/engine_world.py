@@ -265,6 +265,8 @@ class RecordingActivities:
 
     @activity.defn(name="report.write")
     async def report(self, request: ReportRequest) -> ReportWritten:
+        if request.entries:
+            await self.project(list(request.entries))
         kept = self.incidents[request.incident_id]
         assert kept[-1].seq >= request.head_seq, "the report was asked for before the store had caught up"
         if self.before_report is not None:
