@@ -38,10 +38,7 @@ test: $(STAMP) ## everything that CI checks (ARGS="-k name" for some tests)
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(STAMP) ## run every benchmark against its baseline
-	@set -e; for program in benchmarks/bench_*.py; do \
-		[ -e "$$program" ] || { echo "no benchmarks" >&2; exit 1; }; \
-		echo "== $$program"; PYTHONPATH=. $(BIN)/python "$$program" $(ARGS); \
-	done
+	PYTHONPATH=. $(BIN)/python benchmarks/interpreter.py $(ARGS)
 
 lock: ## resolve the dependencies anew into the lock files
 	@[ -x .lock-venv/bin/uv ] || { $(or $(PYTHON),python3) -m venv .lock-venv && .lock-venv/bin/pip install -q uv==$(UV_VERSION); }

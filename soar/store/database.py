@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,8 @@ class Database:
             raise ValueError(f"synchronous is FULL or NORMAL, not {synchronous}")
         self._engine = _engine(url, synchronous)
         self.is_sqlite = self._engine.dialect.name == "sqlite"
+        # SQLite's own queue of writers is no queue: they try again until one of them has waited for too long.
+        self._turn: AbstractAsyncContextManager[object] = asyncio.Lock() if self.is_sqlite else nullcontext()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -88,7 +91,7 @@ class Database:
             StoreUnavailable: The database cannot be reached.
         """
         with _reachable():
-            async with self._engine.connect() as connection:
+            async with self._turn, self._engine.connect() as connection:
                 await connection.execution_options(soar_writes=True)
                 async with connection.begin():
                     yield connection

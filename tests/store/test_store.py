@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,7 @@ from soar.model.events import (
 from soar.model.fold import fold
 from soar.model.terms import IncidentStatus, Phase, Risk, Severity
 from soar.model.timeline import ENGINE, TimelineEntry, append, genesis
-from soar.store import AlertRow, ChatRef, Store, StoreConflict, StoreGap, StoreUnavailable, migrate
+from soar.store import AlertRow, ChatRef, Store, StoreConflict, StoreGap, StoreUnavailable, database, migrate
 
 START = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 HOSTILE = "NUL \x00, quote ' \" \\, bidi \u202e, emoji 🔥, {{ 7*7 }}, %s, null"
@@ -264,3 +265,18 @@ async def test_an_unreachable_database_says_so() -> None:
         await Store.open("postgresql+asyncpg://soar@127.0.0.1:1/none")
     with pytest.raises(StoreUnavailable):
         await Store.open("sqlite+aiosqlite:////proc/nowhere/soar.db")
+
+
+async def test_writers_of_one_process_wait_for_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left to SQLite, each would try again until it has waited for too long, and then give up."""
+    monkeypatch.setattr(database, "BUSY_MILLISECONDS", 0)
+    url = f"sqlite+aiosqlite:///{tmp_path}/busy.db"
+    await migrate(url)
+    store = await Store.open(url)
+    try:
+        await asyncio.gather(*(store.project(chain(f"INC-{n}", opened(f"INC-{n}"))) for n in range(40)))
+        assert len(await store.incidents(limit=100)) == 40
+    finally:
+        await store.close()

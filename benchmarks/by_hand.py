@@ -1,0 +1,57 @@
+"""The same work as the playbooks of `interpreter.py`, as somebody would write it by hand for Temporal."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from soar.actions.calls import ActionCall
+    from soar.model.change import Result
+
+__all__ = ["STEPS", "Realistic", "Trivial"]
+
+STEPS = 10
+
+
+@workflow.defn
+class Trivial:
+    """Ten activities, one after the other."""
+
+    @workflow.run
+    async def run(self, call: ActionCall) -> None:
+        """Call them."""
+        for _ in range(STEPS):
+            await workflow.execute_activity(
+                "bench.noop", call, result_type=Result, start_to_close_timeout=timedelta(seconds=30)
+            )
+
+
+@workflow.defn
+class Realistic:
+    """An activity for each step, in turn, and an update for the approval."""
+
+    def __init__(self) -> None:
+        self._asked = self._approved = False
+
+    @workflow.run
+    async def run(self, call: ActionCall) -> None:
+        """Read, ask, change, tell."""
+        for number in range(17):
+            if number == 12:
+                self._asked = True
+                await workflow.wait_condition(lambda: self._approved)
+            await workflow.execute_activity(
+                "bench.noop", call, result_type=Result, start_to_close_timeout=timedelta(seconds=30)
+            )
+
+    @workflow.update
+    def approve(self) -> None:
+        """Somebody approves."""
+        self._approved = True
+
+    @workflow.query
+    def asked(self) -> bool:
+        """Whether the approval is waited for."""
+        return self._asked

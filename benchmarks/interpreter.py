@@ -1,0 +1,339 @@
+"""What a playbook costs beside the same work written by hand as a Temporal workflow.
+
+Two pairs, each run in this process, one after the other, on one embedded Temporal server:
+
+- `trivial`: ten reads that do nothing, one after the other, against the same ten activities in a hand-written workflow.
+- `realistic`: 12 reads, 3 changes, 2 notifications and 1 approval, against one activity for each of them, in turn.
+
+Ours does more than the hand-written ones and is meant to: each step is on a hash-chained timeline in a database, a
+change is planned, decided on, applied and verified apart, and a report is written at the end. Read the ratios, not the
+seconds: ours divided by the hand-written. CPU is of this process, which is worker and client of both. Both run in the
+same sandbox.
+
+Usage: python benchmarks/interpreter.py [RUNS]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from by_hand import STEPS, Realistic, Trivial
+from pydantic import BaseModel
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from soar.actions.activities import action_activities
+from soar.actions.calls import ActionCall
+from soar.actions.contract import (
+    Action,
+    ActionContext,
+    ActionServices,
+    Definition,
+    Draft,
+    Params,
+    Planned,
+    StateBefore,
+    action,
+)
+from soar.engine.client import EngineUnavailable, IncidentEngine
+from soar.engine.messages import (
+    IncidentStart,
+    PolicyInForce,
+    ReportRequest,
+    Reserved,
+    ReserveRequest,
+    VoteRequest,
+)
+from soar.engine.workflow import IncidentWorkflow
+from soar.model.alert import Alert
+from soar.model.base import digest_of
+from soar.model.change import Change, Result, Target, Verification
+from soar.model.events import ReportWritten
+from soar.model.people import Decision, Responder, VoteChannel
+from soar.model.terms import Phase, Risk, Severity
+from soar.model.timeline import TimelineEntry
+from soar.playbook.compiler import compile_playbook
+from soar.playbook.loader import LoadedPlaybook, load_playbook
+from soar.playbook.policy import load_policy
+from soar.runtime.client import connect
+from soar.runtime.leave import leave
+from soar.runtime.settings import load_settings
+from soar.runtime.temporal_server import embedded_temporal
+from soar.store import Store, migrate
+
+AT_ONCE = (1, 50, 200)
+ALICE = Responder(id="alice", name="Alice", roles=("incident-commander",))
+POLICY = load_policy(
+    "version: 1\nresponders: [{id: alice, name: Alice, roles: [incident-commander]}]\n"
+    "autonomy: [{match: {risk: [reversible]}, decide: automatic}]\n",
+    file="policy.yaml",
+)
+HEAD = (
+    "name: bench\nmatch: {source: bench}\ncorrelate_by: [alert.uid]\nroles: {incident-commander: decides}\n"
+)
+TRIVIAL = f"{HEAD}identification:\n" + "".join(f"  - {{id: s{n}, do: bench.noop}}\n" for n in range(STEPS))
+REALISTIC = (
+    f"{HEAD}identification:\n"
+    + "".join(f"  - {{id: r{n}, do: bench.noop}}\n" for n in range(12))
+    + "containment:\n"
+    + "".join(
+        f"  - {{id: c{n}, do: bench.change, with: {{number: {n}}}"
+        + (", approval: {role: incident-commander}" if n == 0 else "")
+        + "}\n"
+        for n in range(3)
+    )
+    + "lessons_learned:\n"
+    + "".join(f"  - {{id: n{n}, do: bench.noop}}\n" for n in range(2))
+)
+INTO: dict[str, Definition] = {}
+
+
+class Nothing(Params):
+    """No parameters."""
+
+
+class Number(Params):
+    """Which of several changes."""
+
+    number: int
+
+
+class Done(BaseModel):
+    """No findings."""
+
+    summary: str
+
+
+class Before(StateBefore):
+    """There is nothing to remember."""
+
+
+@action("bench.noop", risk=Risk.READ, phase=Phase.IDENTIFICATION, queue="orchestrator", into=INTO)
+def noop(ctx: ActionContext, params: Nothing) -> Done:
+    """Do nothing.
+
+    Example::
+
+        id: nothing
+        do: bench.noop
+    """
+    del ctx, params
+    return Done(summary="done")
+
+
+@action("bench.change", risk=Risk.REVERSIBLE, phase=Phase.CONTAINMENT, queue="orchestrator", into=INTO)
+class ChangeNothing(Action[Number, Before]):
+    """Go through all that a change goes through, and change nothing.
+
+    Example::
+
+        id: change
+        do: bench.change
+    """
+
+    def plan(self, ctx: ActionContext, params: Number) -> Draft[Before]:  # noqa: ARG002
+        """Plan it."""
+        uid = f"thing-{params.number}"
+        return Draft(
+            summary=f"Change {uid}",
+            targets=(Target(uid=uid, type="thing"),),
+            changes=(Change(target=uid, field="is", before="old", after="new"),),
+            state=Before(),
+            undo="change it back",
+        )
+
+    def apply(self, ctx: ActionContext, planned: Planned[Number, Before]) -> Result:  # noqa: ARG002
+        """Apply it."""
+        return Result(summary="changed")
+
+    def verify(self, ctx: ActionContext, planned: Planned[Number, Before]) -> Verification:  # noqa: ARG002
+        """Verify it."""
+        return Verification(verified=True, seen="it is new", method="look")
+
+    def undo(self, ctx: ActionContext, planned: Planned[Number, Before]) -> Result:  # noqa: ARG002
+        """Undo it."""
+        return Result(summary="changed back")
+
+
+class Activities:
+    """The real store; the policy and the report are kept short, and named so."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @activity.defn(name="store.project")
+    async def project(self, entries: list[TimelineEntry]) -> None:
+        """Keep entries."""
+        await self._store.project(entries)
+
+    @activity.defn(name="policy.current")
+    async def policy(self) -> PolicyInForce:
+        """A policy in memory."""
+        return PolicyInForce(policy=POLICY)
+
+    @activity.defn(name="policy.reserve")
+    async def reserve(self, request: ReserveRequest) -> Reserved:  # noqa: ARG002
+        """There is always a place."""
+        return Reserved(granted=True)
+
+    @activity.defn(name="report.write")
+    async def report(self, request: ReportRequest) -> ReportWritten:
+        """Keep the entries that come with the request, and write nothing."""
+        await self._store.project(request.entries)
+        return ReportWritten(digests={"json": request.head_hash})
+
+
+class NoEvidence:
+    """Nothing is kept."""
+
+    def keep(self, data: bytes) -> tuple[str, int]:
+        """Keep nothing."""
+        return digest_of(data), len(data)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a number of runs cost: wall seconds, CPU seconds of this process, and the history of one run."""
+
+    wall: float
+    cpu: float
+    events: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The two ways of doing one thing."""
+
+    client: Client
+    engine: IncidentEngine
+
+    async def incident(self, loaded: LoadedPlaybook, *, asks: bool) -> str:
+        """Run a playbook to its end."""
+        uid = uuid.uuid4().hex
+        alert = Alert(source="bench", uid=uid, title="b", severity=Severity.LOW, time=datetime.now(UTC))
+        start = IncidentStart(
+            incident_id=f"INC-{uid[:8]}",
+            title="b",
+            playbook="bench",
+            playbook_text=loaded.text,
+            playbook_digest=loaded.digest,
+            graph=compile_playbook(loaded, {d.spec.name: d.spec for d in INTO.values()}),
+            correlation_key=uid,
+        )
+        wid = await self.engine.deliver(start, [alert])
+        assert wid is not None
+        while asks:
+            await asyncio.sleep(0.02)
+            approvals = (await self.engine.state(wid)).open_approvals
+            if approvals:
+                vote = VoteRequest(
+                    approval_id=approvals[0].id,
+                    plan_digest_prefix=approvals[0].plan_digest[:12],
+                    responder=ALICE,
+                    decision=Decision.APPROVE,
+                    channel=VoteChannel.API,
+                )
+                with contextlib.suppress(EngineUnavailable):  # more at once than the machine can take: again
+                    await self.engine.vote(wid, vote, request_id=approvals[0].id)
+                    break
+        await self.client.get_workflow_handle(wid).result()
+        return wid
+
+    async def by_hand(self, kind: type[Trivial] | type[Realistic], *, asks: bool) -> str:
+        """Run a hand-written workflow to its end."""
+        wid = uuid.uuid4().hex
+        call = ActionCall(incident_id="b", step_id="s", params={})
+        handle = await self.client.start_workflow(kind.__name__, call, id=wid, task_queue="orchestrator")
+        while asks:
+            await asyncio.sleep(0.02)
+            if await handle.query(Realistic.asked):
+                await handle.execute_update(Realistic.approve)
+                break
+        await handle.result()
+        return wid
+
+    async def cost(self, one: Callable[[], Awaitable[str]], runs: int, at_once: int) -> Cost:
+        """Do something often, so many times at once."""
+        gate = asyncio.Semaphore(at_once)
+
+        async def limited() -> str:
+            async with gate:
+                return await one()
+
+        wall, cpu = time.perf_counter(), time.process_time()
+        ids = await asyncio.gather(*(limited() for _ in range(runs)))
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        history = await self.client.get_workflow_handle(ids[-1]).fetch_history()
+        size = sum(event.ByteSize() for event in history.events)
+        return Cost(wall, cpu, len(history.events), size)
+
+
+@asynccontextmanager
+async def bench() -> AsyncIterator[Bench]:
+    """A server, a store and a worker."""
+    folder = Path(tempfile.mkdtemp(prefix="soar-bench-"))
+    settings = load_settings(home=folder)
+    await migrate(settings.database)
+    store = await Store.open(settings.database, synchronous="NORMAL")
+    async with embedded_temporal(folder / "temporal.db") as server:
+        client = await connect(settings, address=server.address)
+        with ThreadPoolExecutor(16) as executor:
+            own = Activities(store)
+            activities = action_activities(list(INTO.values()), ActionServices(NoEvidence()), executor)
+            async with Worker(
+                client,
+                task_queue="orchestrator",
+                workflows=[IncidentWorkflow, Trivial, Realistic],
+                activities=[*activities, own.project, own.policy, own.reserve, own.report],
+            ):
+                yield Bench(client, IncidentEngine(client))
+    await store.close()
+
+
+async def main(runs: int) -> None:
+    """Measure both pairs and print the ratios."""
+    async with bench() as found:
+        print(f"{runs} runs each; ours / hand-written")
+        print(f"{'':<10} {'at once':>8} {'wall':>6} {'CPU':>6} {'events':>14} {'bytes':>6} {'steps/s':>8}")
+        for name, text, kind, asks, steps in (
+            ("trivial", TRIVIAL, Trivial, False, STEPS),
+            ("realistic", REALISTIC, Realistic, True, 18),
+        ):
+            loaded = load_playbook(text, file=f"{name}.yaml")
+
+            async def ours(loaded: LoadedPlaybook = loaded, asks: bool = asks) -> str:
+                return await found.incident(loaded, asks=asks)
+
+            async def theirs(kind: type[Trivial] | type[Realistic] = kind, asks: bool = asks) -> str:
+                return await found.by_hand(kind, asks=asks)
+
+            await theirs()
+            await ours()
+            for at_once in AT_ONCE:
+                count = max(5, runs // 5) if at_once == 1 else max(runs, at_once)
+                base = await found.cost(theirs, count, at_once)
+                cost = await found.cost(ours, count, at_once)
+                print(
+                    f"{name:<10} {at_once:>8} {cost.wall / base.wall:>6.2f} {cost.cpu / base.cpu:>6.2f} "
+                    f"{f'{cost.events} / {base.events}':>14} {cost.size / base.size:>6.1f} "
+                    f"{count * steps / cost.wall:>8.0f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100))
+    leave(0)
