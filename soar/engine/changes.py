@@ -195,7 +195,8 @@ class UndoChange:
 
     async def plan(self) -> Plan:
         effects = effects_to_undo(self._run, self._step_ids)
-        impossible = [e.step_id for e in effects if not self._spec(e).undoable]
+        # An action that can be undone in general says in the plan whether this change can be.
+        impossible = [e.step_id for e in effects if not self._spec(e).undoable or not e.plan.undo]
         if impossible:
             raise StepFailure(
                 ErrorInfo(

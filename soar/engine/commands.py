@@ -168,10 +168,11 @@ class Commands(ChangeCommands):
         step = run.incident.steps.get(request.step_id)
         if step is not None and step.status.ended:
             return Reply(accepted=False, message=f"step {step.id} has just ended: it is {step.status.value}")
-        run.skipped[request.step_id] = request.responder.id
         run.journal.record(
             SkipRequested(
-                step_id=request.step_id, reason=f"by {request.responder.name}{because(request.reason)}"
+                step_id=request.step_id,
+                by=request.responder.id,
+                reason=f"by {request.responder.name}{because(request.reason)}",
             ),
             f"{request.responder.name} asked to skip {request.step_id}{because(request.reason)}",
             actor=person_of(request.responder),

@@ -98,7 +98,6 @@ class Run:
 
     Attributes:
         draining: Nothing new begins, because the workflow goes on in a new run in a moment.
-        skipped: Who skipped a step that was not reached, or waited.
         given_up: Undo steps, in no playbook, that a person decided to leave at that.
         joined: The alerts that joined while somebody was listening for them.
         listening: How many steps are.
@@ -114,7 +113,6 @@ class Run:
         self.stop_reason = carry.stop_reason if carry else ""
         self.abandoned = False
         self.draining = False
-        self.skipped: dict[str, str] = {}
         self.given_up: set[str] = set()
         self.joined: list[Alert] = []
         self.listening = 0
@@ -142,8 +140,10 @@ class Run:
             return Stopped(self.stop_reason)
         if scope.deadline is not None and workflow.now() >= scope.deadline:
             return Stopped(f"the time of {scope.owner} is over", scope.owner)
-        if step_id in self.incident.skips:
-            return LeftOut(self.incident.skips[step_id], self.skipped.get(step_id, ""))
+        if self.incident.skips:
+            for skipped in (step_id, base_id(step_id)):
+                if skipped in self.incident.skips:
+                    return LeftOut(self.incident.skips[skipped], self.incident.skippers.get(skipped, ""))
         return None
 
     def check(self, scope: Scope, step_id: str = "") -> None:

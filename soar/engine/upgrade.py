@@ -1,12 +1,19 @@
-"""Whether an open incident can go on with another version of its playbook. Pure."""
+"""Moving an open incident to another version of its playbook."""
 
 from __future__ import annotations
 
+from soar.engine.answers import person_of
+from soar.engine.messages import IncidentStart, UpgradeRequest
+from soar.engine.run import Run
 from soar.engine.scope import base_id
+from soar.model.course import PlaybookUpgraded
+from soar.model.events import ApprovalClosed
 from soar.model.incident import Incident
+from soar.model.people import ApprovalStatus
+from soar.playbook.contains import contained_by
 from soar.playbook.graph import Node, StepGraph, walk
 
-__all__ = ["what_forbids"]
+__all__ = ["upgraded", "what_forbids"]
 
 _PLACE = {"next", "name"}
 """What may differ of a step that was reached: what follows it, and what people call it."""
@@ -58,3 +65,43 @@ def _changed(step_id: str, before: StepGraph, after: StepGraph) -> str:
 
 def _content(node: Node) -> dict[str, object]:
     return node.model_dump(mode="json", exclude=_PLACE)
+
+
+def upgraded(run: Run, request: UpgradeRequest, start: IncidentStart) -> IncidentStart:
+    """Record that the incident goes on with another version.
+
+    Args:
+        start: What the next run would start with.
+
+    Returns:
+        The same, with the new version. Open questions are asked anew in it.
+    """
+    for approval in run.incident.open_approvals:
+        # A vote is for a plan under one version of the playbook.
+        run.journal.record(
+            ApprovalClosed(
+                approval_id=approval.id,
+                outcome=ApprovalStatus.SUPERSEDED,
+                reason="the playbook was upgraded; it is asked anew",
+            ),
+            f"Asked anew under the new version: {approval.plan.summary}",
+        )
+    because = f" — {request.reason}" if request.reason else ""
+    run.journal.record(
+        PlaybookUpgraded(
+            before=start.playbook_digest,
+            digest=request.playbook_digest,
+            differences=request.differences,
+            contains=contained_by(request.graph),
+            reason=request.reason,
+        ),
+        f"{request.responder.name} moved the incident to another version of its playbook{because}",
+        actor=person_of(request.responder),
+    )
+    return start.model_copy(
+        update={
+            "playbook_text": request.playbook_text,
+            "playbook_digest": request.playbook_digest,
+            "graph": request.graph,
+        }
+    )

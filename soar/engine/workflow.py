@@ -22,21 +22,20 @@ from soar.engine.permission import Gate
 from soar.engine.run import Run, StepFailure, Stopped
 from soar.engine.scope import Scope
 from soar.engine.steps import StepLife
+from soar.engine.upgrade import upgraded
 from soar.engine.watch import Watch
 from soar.model.alert import Alert
 from soar.model.base import digest_of
 from soar.model.change import Effect
-from soar.model.course import ChildEnded, EffectExpirySet, OutputsSet, PlaybookUpgraded, RunContinued
+from soar.model.course import ChildEnded, EffectExpirySet, OutputsSet, RunContinued
 from soar.model.events import (
     AlertJoined,
-    ApprovalClosed,
     IncidentClosed,
     IncidentOpened,
     IncidentReopened,
     NoteAdded,
 )
 from soar.model.incident import Incident
-from soar.model.people import ApprovalStatus
 from soar.model.terms import AlertState, IncidentStatus, Phase
 from soar.model.timeline import Actor, ActorKind
 from soar.playbook.contains import contained_by
@@ -391,7 +390,7 @@ class IncidentWorkflow(Commands):
         run = self._run
         start = run.start.model_copy(update={"alerts": (), "resume": None})
         if self._upgrade is not None:
-            start = self._upgraded(start)
+            start = upgraded(run, self._upgrade, start)
         return start.model_copy(
             update={
                 "carry": Carry(
@@ -406,39 +405,6 @@ class IncidentWorkflow(Commands):
                     stop=run.stop,
                     stop_reason=run.stop_reason,
                 )
-            }
-        )
-
-    def _upgraded(self, start: IncidentStart) -> IncidentStart:
-        request, journal = self._upgrade, self._run.journal
-        assert request is not None
-        for approval in self._run.incident.open_approvals:
-            # A vote is for a plan under one version of the playbook.
-            journal.record(
-                ApprovalClosed(
-                    approval_id=approval.id,
-                    outcome=ApprovalStatus.SUPERSEDED,
-                    reason="the playbook was upgraded; it is asked anew",
-                ),
-                f"Asked anew under the new version: {approval.plan.summary}",
-            )
-        journal.record(
-            PlaybookUpgraded(
-                before=start.playbook_digest,
-                digest=request.playbook_digest,
-                differences=request.differences,
-                contains=contained_by(request.graph),
-                reason=request.reason,
-            ),
-            f"{request.responder.name} moved the incident to another version of its playbook"
-            + (f" — {request.reason}" if request.reason else ""),
-            actor=Actor(kind=ActorKind.PERSON, id=request.responder.id, name=request.responder.name),
-        )
-        return start.model_copy(
-            update={
-                "playbook_text": request.playbook_text,
-                "playbook_digest": request.playbook_digest,
-                "graph": request.graph,
             }
         )
 

@@ -290,6 +290,7 @@ class SkipRequested(Fact):
 
     kind: Literal["step.skip_requested"] = "step.skip_requested"
     step_id: str
+    by: str
     reason: str = ""
 
 

@@ -82,7 +82,7 @@ def _apply_step(incident: Incident, event: AnyEvent, entry: TimelineEntry) -> bo
         case EffectExpirySet():
             incident.effects[event.step_id].expires_at = event.expires_at
         case SkipRequested():
-            incident.skips[event.step_id] = event.reason
+            incident.skips[event.step_id], incident.skippers[event.step_id] = event.reason, event.by
         case _:
             return False
     return True

@@ -76,6 +76,7 @@ class Incident(State):
         severity_by: Who set the severity, if a person did; alerts and rules then leave it alone.
         assignee: The responder in charge.
         skips: Steps that are to be left out when they are reached, and why.
+        skippers: Who asked for that.
         outputs: What the playbook that called this one gets.
         parent: The incident whose playbook called this one's.
         continued: How often the workflow went on in a new run.
@@ -117,6 +118,7 @@ class Incident(State):
     assignee: str = ""
     assignee_name: str = ""
     skips: dict[str, str] = {}
+    skippers: dict[str, str] = {}
     outputs: JsonObject = {}
     parent: str = ""
     continued: int = 0

@@ -480,6 +480,29 @@ async def test_skipping_what_waits_and_what_is_not_reached(env: WorkflowEnvironm
     assert run.world.lamps["hall"] == "on"
 
 
+async def test_skipping_what_is_in_a_loop_and_a_whole_block(env: WorkflowEnvironment) -> None:
+    playbook = f"""{HEAD}identification:
+  - {{id: nap, wait: {{for: 1h}}}}
+  - id: every
+    foreach: "['hall', 'yard']"
+    steps:
+      - {{id: look, do: lamp.look, with: {{lamp: "{{{{ item }}}}"}}}}
+      - {{id: again, do: lamp.look, with: {{lamp: "{{{{ item }}}}"}}}}
+  - id: block
+    parallel: {{one: [{{id: inside, do: lamp.look, with: {{lamp: loft}}}}]}}
+"""
+    async with incident(env, playbook) as run:
+        await run.until(lambda i: "nap" in i.steps)
+        for step in ("look", "block"):
+            request = SkipRequest(step_id=step, responder=ALICE)
+            assert (await run.engine.skip_step(run.workflow_id, request, request_id=step)).accepted
+        ended = await run.end()
+    assert [c for c in run.world.calls if c.endswith("look")] == ["hall:look", "yard:look"]
+    assert ended.steps["look[1]"].skipped_by == "alice"
+    assert ended.steps["block"].status is StepStatus.SKIPPED
+    assert ended.steps["every"].failed_rounds == [0, 1]
+
+
 async def test_a_pause_lets_nothing_new_begin(env: WorkflowEnvironment) -> None:
     playbook = f"""{HEAD}containment:
   - {{id: dark, do: lamp.switch, with: {{lamp: hall}}}}
