@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from soar import __version__
-from soar.cli import actions, admin, alert, halt, incident, playbook, policy
+from soar.cli import actions, admin, alert, halt, incident_commands, playbook, policy
 from soar.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from soar.cli.output import CommandFailed, say
 
@@ -28,7 +28,7 @@ app = typer.Typer(
     help="Incident response for cloud applications: planned, approved, verified and reversible.",
     epilog=EXIT_CODES_HELP,
 )
-app.add_typer(incident.app, name="incident")
+app.add_typer(incident_commands.app, name="incident")
 app.add_typer(alert.app, name="alert")
 app.add_typer(playbook.app, name="playbook")
 app.add_typer(actions.app, name="actions")

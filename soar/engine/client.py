@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel
 from temporalio.client import (
@@ -25,19 +25,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from soar.engine.messages import (
     ORCHESTRATOR_QUEUE,
     WORKFLOW_TYPE,
-    AssignRequest,
-    ClockRequest,
-    ExtendRequest,
     IncidentStart,
     NoteRequest,
     PersonRequest,
     Reply,
-    SeverityRequest,
-    SkipRequest,
     StepDecisionRequest,
-    TaskRequest,
     UndoRequest,
-    UpgradeRequest,
     VoteRequest,
 )
 from soar.engine.workflow import ACCOUNT, PLAYBOOK, SEVERITY, STATUS, IncidentWorkflow
@@ -45,8 +38,22 @@ from soar.model.alert import Alert
 from soar.model.incident import Incident
 from soar.model.terms import IncidentStatus
 
-__all__ = ["EngineUnavailable", "IncidentEnded", "IncidentEngine", "workflow_id"]
+__all__ = ["Command", "EngineUnavailable", "IncidentEnded", "IncidentEngine", "workflow_id"]
 
+Command = Literal[
+    "pause",
+    "resume",
+    "cancel",
+    "retry_step",
+    "skip_step",
+    "set_severity",
+    "assign",
+    "extend",
+    "complete_task",
+    "meet_clock",
+    "upgrade",
+]
+"""The updates that take a `PersonRequest`."""
 UPDATE_TIMEOUT = timedelta(seconds=10)
 T = TypeVar("T", bound=BaseModel)
 
@@ -129,49 +136,11 @@ class IncidentEngine:
         """Put words on the timeline."""
         return await self._update(workflow, "note", request, request_id)
 
-    async def pause(self, workflow: str, request: PersonRequest, *, request_id: str) -> Reply:
-        """Let nothing new begin."""
-        return await self._update(workflow, "pause", request, request_id)
-
-    async def resume(self, workflow: str, request: PersonRequest, *, request_id: str) -> Reply:
-        """Go on after a pause."""
-        return await self._update(workflow, "resume", request, request_id)
-
-    async def cancel(self, workflow: str, request: PersonRequest, *, request_id: str) -> Reply:
-        """End the incident early; see `Commands.cancel` for a second time."""
-        return await self._update(workflow, "cancel", request, request_id)
-
-    async def retry_step(self, workflow: str, request: SkipRequest, *, request_id: str) -> Reply:
-        """Try a failed step again."""
-        return await self._update(workflow, "retry_step", request, request_id)
-
-    async def skip_step(self, workflow: str, request: SkipRequest, *, request_id: str) -> Reply:
-        """Leave a step out: one that failed, one that waits, or one that is not reached yet."""
-        return await self._update(workflow, "skip_step", request, request_id)
-
-    async def set_severity(self, workflow: str, request: SeverityRequest, *, request_id: str) -> Reply:
-        """Set the severity."""
-        return await self._update(workflow, "set_severity", request, request_id)
-
-    async def assign(self, workflow: str, request: AssignRequest, *, request_id: str) -> Reply:
-        """Put somebody in charge."""
-        return await self._update(workflow, "assign", request, request_id)
-
-    async def extend(self, workflow: str, request: ExtendRequest, *, request_id: str) -> Reply:
-        """Let a change that would be put back by itself stay for longer."""
-        return await self._update(workflow, "extend", request, request_id)
-
-    async def complete_task(self, workflow: str, request: TaskRequest, *, request_id: str) -> Reply:
-        """Take what a person did."""
-        return await self._update(workflow, "complete_task", request, request_id)
-
-    async def meet_clock(self, workflow: str, request: ClockRequest, *, request_id: str) -> Reply:
-        """Note that what a deadline asks for was done."""
-        return await self._update(workflow, "meet_clock", request, request_id)
-
-    async def upgrade(self, workflow: str, request: UpgradeRequest, *, request_id: str) -> Reply:
-        """Go on with another version of the playbook, if what has been done is the same in it."""
-        return await self._update(workflow, "upgrade", request, request_id)
+    async def tell(
+        self, workflow: str, command: Command, request: PersonRequest, *, request_id: str
+    ) -> Reply:
+        """Tell an incident one of the things that `soar.engine.commands` takes, by the update's name."""
+        return await self._update(workflow, command, request, request_id)
 
     async def undo(
         self, workflow: str, request: UndoRequest, *, request_id: str, closed: IncidentStart | None = None

@@ -27,7 +27,7 @@ from soar.sources.contract import BadAlert
 from soar.sources.registry import sources
 from soar.store import AlertRow
 
-__all__ = ["Play", "Played", "Problem"]
+__all__ = ["Play", "Played", "Problem", "WorkflowBroken"]
 
 _SHORT, _LONG = timedelta(seconds=0.02), timedelta(seconds=1)
 """How long the clock is let go at a time while something works: soon at first, so that nothing is waited for."""
@@ -36,6 +36,12 @@ _APART = timedelta(seconds=1)
 """A timer that is about to fire fires before anybody acts: the test server loses a workflow task that cancels a timer
 which fires at the same moment (temporalio/sdk-java#3088)."""
 _ROUTING_TRIES = 20
+_PATIENCE_SECONDS = 10.0
+"""How long a workflow whose tasks fail is tried again: long enough for one that was lost, no use for a broken one."""
+
+
+class WorkflowBroken(Exception):
+    """The workflow's own code fails, again and again; the message says with what."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +186,7 @@ class Play:
         Returns:
             When the next timer of a workflow fires.
         """
-        pause = _SHORT
+        pause, began = _SHORT, time.monotonic()
         while True:
             looks = [await standing(self._world.parts.temporal, w) for w in list(self._workflows)]
             self._troubles = {
@@ -192,6 +198,8 @@ class Play:
                 if not await self._read():
                     return min((look.next_timer for look in looks if look.next_timer), default=None)
                 continue
+            if self._troubles and time.monotonic() - began > _PATIENCE_SECONDS:
+                raise WorkflowBroken("; ".join(self._troubles.values()))
             # The clock skips the pauses between the tries of an activity, and runs as ours does while one works.
             started = time.monotonic()
             await self._world.clock.skip(pause)

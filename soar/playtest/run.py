@@ -19,7 +19,7 @@ from soar.model.base import Fact
 from soar.playbook.diagnostics import Diagnostic, PlaybookError
 from soar.playtest.expect import compare
 from soar.playtest.files import LoadedTests, load_tests
-from soar.playtest.play import Play, Problem
+from soar.playtest.play import Play, Problem, WorkflowBroken
 from soar.playtest.server import test_server_binary
 from soar.playtest.spec import TestCase
 from soar.playtest.world import Bench, bench, isolated_environment, make_empty_store, open_world
@@ -197,7 +197,7 @@ async def _run(place: Bench, test: Planned, timeout: float) -> TestResult:
     except TimeoutError:
         stands = play.describe() if play is not None else "its world was being made"
         return test.broken(f"it took longer than {timeout:.0f} s: {stands}", time.monotonic() - began)
-    except (RPCError, EngineUnavailable, StoreUnavailable) as error:
+    except (RPCError, EngineUnavailable, StoreUnavailable, WorkflowBroken) as error:
         return test.broken(f"it could not be played: {error}", time.monotonic() - began)
     return test.result(
         "failed" if problems else "passed",

@@ -62,7 +62,8 @@ class _History:
                 self._task_pending = True
             case kind if kind in _TASK_ENDS:
                 self._task_pending = kind != EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
-                self._trouble = event.workflow_task_failed_event_attributes.failure.message
+                if kind != EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:  # what failed may also be late
+                    self._trouble = event.workflow_task_failed_event_attributes.failure.message
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 self._activities.add(event.event_id)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:

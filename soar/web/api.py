@@ -22,6 +22,7 @@ from soar.web.commands import Commands, find_incident
 from soar.web.errors import ApiError, ErrorBody
 from soar.web.halt import halt_routes
 from soar.web.identity import bearer
+from soar.web.incident_api import answer, tell_routes
 from soar.web.services import Services
 
 __all__ = ["MEDIA_TYPES", "Id", "ReportFormat", "api", "report_bytes"]
@@ -127,12 +128,6 @@ async def report_bytes(services: Services, incident: Incident, form: str) -> byt
         ) from None
 
 
-def _answer(reply: Reply) -> Reply:
-    if not reply.accepted:
-        raise ApiError(403, "refused", reply.message)
-    return reply
-
-
 def api(services: Services) -> APIRouter:
     """The routes."""
 
@@ -147,6 +142,7 @@ def api(services: Services) -> APIRouter:
     )
     _incidents(router, services)
     _commands(router, services, who)
+    tell_routes(router, services, who)
     _alerts(router, services)
     _catalogue(router, services)
     halt_routes(router, services, who)
@@ -206,7 +202,7 @@ def _commands(router: APIRouter, services: Services, who: Callable[[Request], Aw
     async def vote(incident_id: str, approval_id: str, body: VoteBody, person: Person) -> Reply:
         """Approve or deny a plan."""
         found = await find_incident(services, incident_id)
-        return _answer(
+        return answer(
             await commands(person).vote(
                 found, approval_id, body.decision, body.plan_digest_prefix, body.reason
             )
@@ -216,20 +212,20 @@ def _commands(router: APIRouter, services: Services, who: Callable[[Request], Aw
     async def decide(incident_id: str, step_id: str, body: DecisionBody, person: Person) -> Reply:
         """Retry or skip a failed step, or stop."""
         found = await find_incident(services, incident_id)
-        return _answer(await commands(person).decide(found, step_id, body.decision, body.reason))
+        return answer(await commands(person).decide(found, step_id, body.decision, body.reason))
 
     @router.post("/incidents/{incident_id}/undo")
     async def undo(incident_id: str, body: UndoBody, person: Person) -> Reply:
         """Put changes back, newest first; it is planned and approved like any change."""
         found = await find_incident(services, incident_id)
-        return _answer(
+        return answer(
             await commands(person).undo(found, step_id=body.step_id, phase=body.phase, reason=body.reason)
         )
 
     @router.post("/incidents/{incident_id}/notes")
     async def note(incident_id: str, body: NoteBody, person: Person) -> Reply:
         """Write something down."""
-        return _answer(await commands(person).note(await find_incident(services, incident_id), body.text))
+        return answer(await commands(person).note(await find_incident(services, incident_id), body.text))
 
 
 def _alerts(router: APIRouter, services: Services) -> None:

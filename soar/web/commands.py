@@ -5,19 +5,33 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from soar.engine.approvals import role_refusal
-from soar.engine.messages import NoteRequest, Reply, StepDecisionRequest, UndoRequest, VoteRequest
+from soar.engine.client import Command
+from soar.engine.messages import (
+    NoteRequest,
+    PersonRequest,
+    Reply,
+    StepDecisionRequest,
+    UndoRequest,
+    UpgradeRequest,
+    VoteRequest,
+)
 from soar.model.incident import Incident
 from soar.model.people import Decision, Responder, VoteChannel
 from soar.model.terms import Phase
+from soar.playbook.compiler import compile_playbook
+from soar.playbook.differences import graph_differences
 from soar.playbook.policy import deciding_roles, implicated
 from soar.web.errors import ApiError
 from soar.web.services import Services
 
 __all__ = ["Commands", "find_incident"]
+
+_NAMES = {"complete_task": "task", "meet_clock": "deadline", "extend": "change"}
 
 
 async def find_incident(services: Services, incident_id: str) -> Incident:
@@ -82,6 +96,54 @@ class Commands:
         """Put words on the timeline."""
         request = NoteRequest(responder=self.person, text=text, channel=self.channel)
         return await self.services.engine.note(incident.workflow_id, request, request_id=uuid.uuid4().hex)
+
+    async def tell(self, incident: Incident, command: Command, request: PersonRequest) -> Reply:
+        """Tell an incident something.
+
+        Raises:
+            ApiError: 404, the incident has no such step, task or deadline.
+        """
+        held: dict[str, Mapping[str, object]] = {
+            "complete_task": incident.tasks,
+            "meet_clock": incident.clocks,
+            "extend": incident.effects,
+        }
+        known = held.get(command)
+        name = getattr(request, "step_id", None) or getattr(request, "clock", None)
+        if known is not None and name not in known:
+            raise ApiError(
+                404,
+                "not_found",
+                f"incident {incident.id} has no {_NAMES[command]} of that name",
+                hint=f"it has {', '.join(known)[:300]}" if known else "it has none",
+            )
+        return await self.services.engine.tell(
+            incident.workflow_id, command, request, request_id=uuid.uuid4().hex
+        )
+
+    async def upgrade(self, incident: Incident, reason: str) -> Reply:
+        """Go on with the version of the playbook that is in force.
+
+        Raises:
+            ApiError: 404, the playbook is not in force any more.
+        """
+        services = self.services
+        try:
+            loaded = services.library.get(incident.playbook)
+        except KeyError as error:
+            raise ApiError(404, "not_found", str(error.args[0])) from None
+        graph = compile_playbook(loaded, services.catalogue, services.library.get)
+        running = await services.engine.start_of(incident.workflow_id, incident.run_id)
+        request = UpgradeRequest(
+            responder=self.person,
+            channel=self.channel,
+            reason=reason,
+            playbook_text=loaded.text,
+            playbook_digest=loaded.digest,
+            graph=graph,
+            differences=graph_differences(running.graph, graph),
+        )
+        return await self.tell(incident, "upgrade", request)
 
     async def undo(
         self, incident: Incident, *, step_id: str | None, phase: Phase | None, reason: str

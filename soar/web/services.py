@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from soar.engine.client import Command
 from soar.engine.messages import (
     IncidentStart,
     NoteRequest,
+    PersonRequest,
     Reply,
     StepDecisionRequest,
     UndoRequest,
@@ -37,6 +39,12 @@ class IncidentCommands(Protocol):
 
     async def note(self, workflow: str, request: NoteRequest, *, request_id: str) -> Reply:
         """Put words on the timeline."""
+        ...
+
+    async def tell(
+        self, workflow: str, command: Command, request: PersonRequest, *, request_id: str
+    ) -> Reply:
+        """Tell an incident something, by the update's name."""
         ...
 
     async def undo(

@@ -40,7 +40,7 @@ async def upgrade(run: Started, text: str, *, who: object = ALICE) -> Reply:
             "differences": ["a test"],
         }
     )
-    return await run.engine.upgrade(run.workflow_id, request, request_id=uuid.uuid4().hex)
+    return await run.engine.tell(run.workflow_id, "upgrade", request, request_id=uuid.uuid4().hex)
 
 
 async def test_severity_set_by_a_person_stays(env: WorkflowEnvironment) -> None:
@@ -48,8 +48,8 @@ async def test_severity_set_by_a_person_stays(env: WorkflowEnvironment) -> None:
         await run.until(lambda i: "nap" in i.steps)
         low = SeverityRequest(responder=ALICE, severity=Severity.LOW, reason="a drill")
         refused = low.model_copy(update={"responder": CAROL})
-        assert not (await run.engine.set_severity(run.workflow_id, refused, request_id="0")).accepted
-        assert (await run.engine.set_severity(run.workflow_id, low, request_id="1")).accepted
+        assert not (await run.engine.tell(run.workflow_id, "set_severity", refused, request_id="0")).accepted
+        assert (await run.engine.tell(run.workflow_id, "set_severity", low, request_id="1")).accepted
         await run.client.get_workflow_handle(run.workflow_id).signal(
             "alerts", [alert("a-2", severity=Severity.FATAL)]
         )
@@ -66,10 +66,10 @@ async def test_somebody_is_put_in_charge(env: WorkflowEnvironment) -> None:
     async with incident(env, HEAD + NAP) as run:
         await run.until(lambda i: "nap" in i.steps)
         request = AssignRequest(responder=ALICE, assignee=BOB)
-        assert (await run.engine.assign(run.workflow_id, request, request_id="1")).accepted
+        assert (await run.engine.tell(run.workflow_id, "assign", request, request_id="1")).accepted
         assert (await run.engine.state(run.workflow_id)).assignee_name == "Bob"
         nobody = AssignRequest(responder=ALICE, assignee=None)
-        assert (await run.engine.assign(run.workflow_id, nobody, request_id="2")).accepted
+        assert (await run.engine.tell(run.workflow_id, "assign", nobody, request_id="2")).accepted
         assert (await run.end()).assignee == ""
 
 
@@ -78,10 +78,11 @@ async def test_a_deadline_is_met_by_a_person(env: WorkflowEnvironment) -> None:
     async with incident(env, playbook) as run:
         await run.until(lambda i: "tell" in i.clocks)
         request = ClockRequest(responder=ALICE, clock="tell", reason="called them")
-        assert (await run.engine.meet_clock(run.workflow_id, request, request_id="1")).accepted
+        assert (await run.engine.tell(run.workflow_id, "meet_clock", request, request_id="1")).accepted
         unknown = ClockRequest(responder=ALICE, clock="other")
         assert (
-            "no deadline" in (await run.engine.meet_clock(run.workflow_id, unknown, request_id="2")).message
+            "no deadline"
+            in (await run.engine.tell(run.workflow_id, "meet_clock", unknown, request_id="2")).message
         )
         ended = await run.end()
     assert ended.clocks["tell"].status is ClockStatus.MET
@@ -94,7 +95,7 @@ async def test_a_failed_step_is_retried_by_name(env: WorkflowEnvironment) -> Non
         await run.until(lambda i: bool(i.needing_attention))
         world.lamps["hall"] = "on"
         request = SkipRequest(step_id="look", responder=ALICE)
-        assert (await run.engine.retry_step(run.workflow_id, request, request_id="1")).accepted
+        assert (await run.engine.tell(run.workflow_id, "retry_step", request, request_id="1")).accepted
         ended = await run.end()
     assert ended.steps["look"].status is StepStatus.SUCCEEDED
 
@@ -108,15 +109,15 @@ async def test_an_expiring_change_is_extended_and_kept(env: WorkflowEnvironment)
         await run.until(lambda i: "nap" in i.steps)
         day = ExtendRequest(step_id="dark", responder=ALICE, seconds=86400)
         assert not (
-            await run.engine.extend(
-                run.workflow_id, day.model_copy(update={"responder": CAROL}), request_id="0"
+            await run.engine.tell(
+                run.workflow_id, "extend", day.model_copy(update={"responder": CAROL}), request_id="0"
             )
         ).accepted
-        assert (await run.engine.extend(run.workflow_id, day, request_id="1")).accepted
+        assert (await run.engine.tell(run.workflow_id, "extend", day, request_id="1")).accepted
         await env.sleep(timedelta(hours=20))
         assert run.world.lamps["hall"] == "off"
         keep = ExtendRequest(step_id="dark", responder=ALICE, seconds=None)
-        assert (await run.engine.extend(run.workflow_id, keep, request_id="2")).accepted
+        assert (await run.engine.tell(run.workflow_id, "extend", keep, request_id="2")).accepted
         ended = await run.end()
     assert run.world.lamps["hall"] == "off"
     assert [e.step_id for e in ended.residual] == ["dark"]
@@ -135,7 +136,7 @@ async def test_halted_changes_wait_for_a_person_and_reads_go_on(env: WorkflowEnv
         assert "it runs wild" in state.steps["dark"].error.message
         run.recorded.halt = None
         request = SkipRequest(step_id="dark", responder=ALICE)
-        assert (await run.engine.retry_step(run.workflow_id, request, request_id="1")).accepted
+        assert (await run.engine.tell(run.workflow_id, "retry_step", request, request_id="1")).accepted
         ended = await run.end()
     assert run.world.lamps["hall"] == "off"
     assert ended.status is IncidentStatus.CLOSED
@@ -152,7 +153,7 @@ async def test_what_was_approved_is_looked_at_once_more_before_it_begins(env: Wo
         assert run.world.lamps["hall"] == "on"
         run.recorded.refuse_reservation = lambda _request: ""
         request = SkipRequest(step_id="dark", responder=ALICE)
-        assert (await run.engine.retry_step(run.workflow_id, request, request_id="1")).accepted
+        assert (await run.engine.tell(run.workflow_id, "retry_step", request, request_id="1")).accepted
         assert (await vote(run, ALICE)).accepted, "a retry asks anew"
         await run.end()
     assert run.world.lamps["hall"] == "off"
@@ -208,10 +209,10 @@ async def test_pausing_twice_and_cancelling_while_paused(env: WorkflowEnvironmen
         await run.approval()
         request = PersonRequest(responder=ALICE)
         for n in range(2):
-            assert (await run.engine.pause(run.workflow_id, request, request_id=f"p{n}")).accepted
+            assert (await run.engine.tell(run.workflow_id, "pause", request, request_id=f"p{n}")).accepted
         assert (await vote(run, ALICE)).accepted
         await asyncio.sleep(0.2)
-        assert (await run.engine.cancel(run.workflow_id, request, request_id="c")).accepted
+        assert (await run.engine.tell(run.workflow_id, "cancel", request, request_id="c")).accepted
         ended = await run.end()
     assert ended.status is IncidentStatus.CANCELLED
     assert run.world.lamps["hall"] == "on"

@@ -158,7 +158,9 @@ async def test_a_task_comes_back_typed_and_only_from_its_role(env: WorkflowEnvir
 
     async def done(run: Started, who: object, **values: object) -> object:
         request = TaskRequest.model_validate({"step_id": "count", "responder": who, "values": values})
-        return await run.engine.complete_task(run.workflow_id, request, request_id=f"{who}{values}"[-200:])
+        return await run.engine.tell(
+            run.workflow_id, "complete_task", request, request_id=f"{who}{values}"[-200:]
+        )
 
     async with incident(env, playbook) as run:
         state = await run.until(lambda i: bool(i.open_tasks))
@@ -308,7 +310,7 @@ lessons_learned:
         await env.sleep(timedelta(hours=66))
         await run.until(lambda i: bool(i.open_tasks))
         request = TaskRequest(step_id="told", responder=CAROL)
-        assert (await run.engine.complete_task(run.workflow_id, request, request_id="t")).accepted
+        assert (await run.engine.tell(run.workflow_id, "complete_task", request, request_id="t")).accepted
         ended = await run.end()
     assert {n: c.status for n, c in ended.clocks.items()} == {
         "tell": ClockStatus.MET,
@@ -438,7 +440,7 @@ containment:
 
     async def cancel(run: Started, n: int) -> bool:
         request = PersonRequest(responder=ALICE, reason="enough")
-        return (await run.engine.cancel(run.workflow_id, request, request_id=f"c{n}")).accepted
+        return (await run.engine.tell(run.workflow_id, "cancel", request, request_id=f"c{n}")).accepted
 
     async with incident(env, playbook, policy=AUTOMATIC) as run:
         await run.until(lambda i: "nap" in i.steps)
@@ -469,9 +471,9 @@ async def test_skipping_what_waits_and_what_is_not_reached(env: WorkflowEnvironm
         await run.approval()
         for step in ("later", "dark"):
             request = SkipRequest(step_id=step, responder=ALICE, reason="not now")
-            assert (await run.engine.skip_step(run.workflow_id, request, request_id=step)).accepted
+            assert (await run.engine.tell(run.workflow_id, "skip_step", request, request_id=step)).accepted
         unknown = SkipRequest(step_id="nothing", responder=ALICE)
-        assert not (await run.engine.skip_step(run.workflow_id, unknown, request_id="n")).accepted
+        assert not (await run.engine.tell(run.workflow_id, "skip_step", unknown, request_id="n")).accepted
         ended = await run.end()
     assert steps_of(ended) == {"dark": "skipped", "later": "skipped", "look": "succeeded"}
     assert ended.steps["later"].skipped_by == "alice"
@@ -495,7 +497,7 @@ async def test_skipping_what_is_in_a_loop_and_a_whole_block(env: WorkflowEnviron
         await run.until(lambda i: "nap" in i.steps)
         for step in ("look", "block"):
             request = SkipRequest(step_id=step, responder=ALICE)
-            assert (await run.engine.skip_step(run.workflow_id, request, request_id=step)).accepted
+            assert (await run.engine.tell(run.workflow_id, "skip_step", request, request_id=step)).accepted
         ended = await run.end()
     assert [c for c in run.world.calls if c.endswith("look")] == ["hall:look", "yard:look"]
     assert ended.steps["look[1]"].skipped_by == "alice"
@@ -512,14 +514,14 @@ async def test_a_pause_lets_nothing_new_begin(env: WorkflowEnvironment) -> None:
         await run.approval()
         pause = PersonRequest(responder=ALICE, reason="wait")
         assert not (
-            await run.engine.pause(run.workflow_id, PersonRequest(responder=CAROL), request_id="c")
+            await run.engine.tell(run.workflow_id, "pause", PersonRequest(responder=CAROL), request_id="c")
         ).accepted
-        assert (await run.engine.pause(run.workflow_id, pause, request_id="p")).accepted
+        assert (await run.engine.tell(run.workflow_id, "pause", pause, request_id="p")).accepted
         assert (await vote(run, ALICE)).accepted
         await asyncio.sleep(0.3)
         assert run.world.lamps["hall"] == "on", "it is approved, and paused"
         assert (await run.engine.state(run.workflow_id)).paused == "wait"
-        assert (await run.engine.resume(run.workflow_id, pause, request_id="r")).accepted
+        assert (await run.engine.tell(run.workflow_id, "resume", pause, request_id="r")).accepted
         ended = await run.end()
     assert run.world.lamps["hall"] == "off"
     assert ended.paused is None

@@ -93,9 +93,9 @@ inputs: {numbers: {type: list, default: []}}
         for who in (ALICE, BOB):
             assert (await vote(run, who, approval=approval)).accepted
         request = TaskRequest(step_id="ask", responder=CAROL)
-        assert (await run.engine.complete_task(run.workflow_id, request, request_id="t")).accepted
+        assert (await run.engine.tell(run.workflow_id, "complete_task", request, request_id="t")).accepted
         keep = ExtendRequest(step_id="dark", responder=ALICE, seconds=None)
-        assert (await run.engine.extend(run.workflow_id, keep, request_id="k")).accepted
+        assert (await run.engine.tell(run.workflow_id, "extend", keep, request_id="k")).accepted
         ended = await run.end()
         assert await run.replay() == ended.continued + 1
     assert ended.status is IncidentStatus.CLOSED

@@ -11,7 +11,7 @@ from cacao_world import NOW, ident, playbook, written
 from soar.model.spec import ActionSpec
 from soar.model.terms import Phase, Risk
 from soar.playbook.cacao.checks import check_cacao
-from soar.playbook.cacao.document import read_cacao
+from soar.playbook.cacao.document import CacaoObject, read_cacao
 from soar.playbook.cacao.exporter import EXTENSION, ExportSettings, export_playbook
 from soar.playbook.cacao.importer import Imported, import_cacao
 from soar.playbook.compiler import compile_playbook
@@ -159,6 +159,16 @@ def step_of(told: dict[str, Any], our_id: str) -> str:
     return str(found)
 
 
+def unknown(thing: object) -> list[str]:
+    """The properties of an export that the standard does not know."""
+    if isinstance(thing, CacaoObject):
+        named = [value for _, value in thing if not isinstance(value, str)]
+        return [*(thing.model_extra or {}), *(name for value in named for name in unknown(value))]
+    if isinstance(thing, dict):
+        return [name for value in thing.values() for name in unknown(value)]
+    return [name for value in thing for name in unknown(value)] if isinstance(thing, tuple) else []
+
+
 REAL = sorted(path for path in FOLDER.glob("*.yaml") if not path.stem.endswith(".test"))
 
 
@@ -171,6 +181,7 @@ def test_an_export_is_sound_cacao_and_comes_back_as_the_same_playbook(text: str)
     told: dict[str, Any] = export_playbook(before, known, SETTINGS).document
     playbook, document = read_cacao(written(told), file="a.json")
     assert check_cacao(playbook, document, now=NOW) == []
+    assert unknown(playbook) == []
     found = import_cacao(written(told), file="a.json", catalogue=known, now=NOW, find=find)
     assert found.ours
     assert found.loaded.digest == before.digest

@@ -68,19 +68,25 @@ class Maker:
             entry = self.step(entry, depth)
         return entry
 
+    def answer(self, kind: str, after: str) -> str:
+        """Where a failure leads: to an end, to a step of its own, to one that goes on after it, or straight on."""
+        match kind:
+            case "end":
+                return self.end()
+            case "own":
+                return self.action(self.end())
+            case "rejoin":
+                return self.action(after)
+        return after
+
     def step(self, after: str, depth: int) -> str:
         self.left -= 1
         kinds = ["action", "action", "if-condition", "switch-condition", "parallel", "while-condition"]
         kind = self.draw(st.sampled_from(kinds)) if depth < 3 and self.left > 0 else "action"
         answered = self.draw(st.sampled_from(["", "", "end", "own", "rejoin", "same"]))
-        target = {
-            "end": self.end,
-            "own": lambda: self.action(self.end()),
-            "rejoin": lambda: self.action(after),
-        }
         led: dict[str, Any] = {"on_completion": after}
         if answered:
-            led = {"on_success": after, "on_failure": target[answered]() if answered in target else after}
+            led = {"on_success": after, "on_failure": self.answer(answered, after)}
         if kind == "action":
             step_id = self.action(after)
             del self.steps[step_id]["on_completion"]

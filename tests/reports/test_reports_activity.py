@@ -32,6 +32,11 @@ class Timeline:
         mine = [e for e in self.entries if e.incident_id == incident_id]
         return fold(mine) if mine else None
 
+    async def project(self, entries: Sequence[TimelineEntry], /) -> int:
+        fresh = [e for e in entries if e not in self.entries]
+        self.entries += fresh
+        return len(fresh)
+
     async def timeline(
         self, incident_id: str, /, *, after: int = 0, limit: int = 1000
     ) -> list[TimelineEntry]:

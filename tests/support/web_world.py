@@ -13,9 +13,11 @@ import httpx
 from pydantic import BaseModel, JsonValue
 
 from soar.actions.registry import catalogue
+from soar.engine.client import Command
 from soar.engine.messages import (
     IncidentStart,
     NoteRequest,
+    PersonRequest,
     Reply,
     StepDecisionRequest,
     UndoRequest,
@@ -114,6 +116,11 @@ class RecordingCommands:
 
     async def note(self, workflow: str, request: NoteRequest, *, request_id: str) -> Reply:
         return self._tell("note", workflow, request)
+
+    async def tell(
+        self, workflow: str, command: Command, request: PersonRequest, *, request_id: str
+    ) -> Reply:
+        return self._tell(command, workflow, request)
 
     async def undo(
         self, workflow: str, request: UndoRequest, *, request_id: str, closed: IncidentStart | None = None
