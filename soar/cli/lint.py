@@ -15,7 +15,7 @@ from soar.cli.output import fail, say, show_json, write
 from soar.model.spec import Catalogue
 from soar.playbook.diagnostics import Diagnostic, PlaybookError
 from soar.playbook.fixes import fixed
-from soar.playbook.library import Library, read_text
+from soar.playbook.library import CACAO_FILE, Library, read_text
 from soar.playbook.lint import lint
 from soar.playbook.loader import LoadedPlaybook, load_playbook
 
@@ -46,7 +46,12 @@ def _in_folder(folder: Path) -> list[Path]:
         inside = sorted(folder.iterdir())
     except OSError as error:
         fail(f"{folder} cannot be read: {error.strerror or error}")
-    return [p for p in inside if p.suffix in (".yaml", ".yml") and ".test" not in p.suffixes and p.is_file()]
+    return [
+        p
+        for p in inside
+        if (p.name.endswith(CACAO_FILE) or (p.suffix in (".yaml", ".yml") and ".test" not in p.suffixes))
+        and p.is_file()
+    ]
 
 
 class Checker:
@@ -68,12 +73,17 @@ class Checker:
         """Check every file, and whether they could be loaded together."""
         found: list[Diagnostic] = []
         readable: list[LoadedPlaybook] = []
-        for file in self._files:
+        ours = [file for file in self._files if file.suffix != ".json"]
+        for file in ours:
             try:
                 readable.append(load_playbook(read_text(file), file=str(file)))
             except PlaybookError as error:
                 found += error.diagnostics
         self._checked = {loaded.playbook.name: loaded for loaded in readable}
+        foreign, refused = self._cacao([file for file in self._files if file not in ours])
+        found += refused
+        readable += foreign
+        self._checked |= {loaded.playbook.name: loaded for loaded in foreign}
         for loaded in readable:
             found += lint(loaded, self._catalogue, self.find)
         try:
@@ -82,6 +92,36 @@ class Checker:
             found += error.diagnostics
         # What is wrong in a called playbook may have been found by its caller, too.
         return sorted(set(found), key=lambda d: (d.file, d.line, d.column, d.message))
+
+    def _cacao(self, files: list[Path]) -> tuple[list[LoadedPlaybook], list[Diagnostic]]:
+        """Read CACAO playbooks, with those beside them that they may call."""
+        from datetime import UTC, datetime
+
+        from soar.playbook.cacao.shelf import Shelf
+        from soar.runtime.settings import load_settings
+
+        texts: dict[str, str] = {}
+        found: list[Diagnostic] = []
+        asked = {str(file) for file in files}
+        beside = [f for folder in self._folders if folder.is_dir() for f in _in_folder(folder)]
+        for file in [*files, *(f for f in beside if f.name.endswith(CACAO_FILE))] if files else []:
+            if any(file.samefile(known) for known in texts):
+                continue
+            try:
+                texts[str(file)] = read_text(file)
+            except PlaybookError as error:
+                found += error.diagnostics if str(file) in asked else []
+        shelf = Shelf(
+            texts,
+            catalogue=self._catalogue,
+            now=datetime.now(UTC),
+            settings=load_settings().cacao,
+            find=self.find,
+        )
+        imported, refused = shelf.read()
+        # What is wrong with those beside is told when they are checked themselves.
+        found += [d for d in [*refused, *(w for one in imported for w in one.warnings)] if d.file in asked]
+        return [one.loaded for one in imported if one.loaded.file in asked], found
 
     def check_text(self, text: str, file: Path) -> list[Diagnostic]:
         """Check what a file might say."""
@@ -100,6 +140,9 @@ class Checker:
             return self._checked[name]
         if self._others is None:
             self._others = {loaded.playbook.name: loaded for loaded in self._at_hand()}
+            beside = [f for folder in self._folders if folder.is_dir() for f in _in_folder(folder)]
+            foreign, _ = self._cacao([file for file in beside if file.suffix == ".json"])
+            self._others |= {loaded.playbook.name: loaded for loaded in foreign}
         if name not in self._others:
             raise KeyError(f'there is no playbook "{name}" beside this file or in the folders of playbooks')
         return self._others[name]
@@ -108,6 +151,8 @@ class Checker:
         for folder in reversed(self._folders):
             if folder.is_dir():
                 for file in _in_folder(folder):
+                    if file.suffix == ".json":
+                        continue
                     # What is wrong with it is told when it is checked itself.
                     with contextlib.suppress(PlaybookError):
                         yield load_playbook(read_text(file), file=str(file))
@@ -125,6 +170,8 @@ def put_right(checker: Checker, files: list[Path]) -> list[Diagnostic]:
     checker.check_all()
     done: list[Diagnostic] = []
     for file in files:
+        if file.suffix == ".json":
+            continue  # its makers sign it, and nothing in it has one right form
         try:
             text = read_text(file)
         except PlaybookError:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from soar.cli import playbook_test
+from soar.cli import playbook_cacao, playbook_test
 from soar.cli.exit_codes import ExitCode
 from soar.cli.output import fail, line, say, show_json, table, write
 
@@ -16,6 +16,7 @@ __all__ = ["app"]
 app = typer.Typer(no_args_is_help=True, help="Check and look at playbooks.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 app.command("test")(playbook_test.run_playbook_tests)
+playbook_cacao.add_to(app)
 
 
 @app.command()
@@ -117,10 +118,11 @@ def show(name: str, as_json: Json = False) -> None:
     from soar.runtime.settings import load_settings
 
     try:
-        loaded = load_library(load_settings()).get(name)
+        library = load_library(load_settings())
+        loaded = library.get(name)
     except KeyError as error:
         fail(str(error.args[0]), ExitCode.NOT_FOUND)
-    graph = compile_playbook(loaded, catalogue())
+    graph = compile_playbook(loaded, catalogue(), library.get)
     if as_json:
         return show_json({"name": name, "digest": loaded.digest, "graph": graph.model_dump(mode="json")})
     line("playbook", f"{loaded.playbook.name}: {loaded.playbook.title or ''}", style="bold")

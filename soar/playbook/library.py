@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from soar.model.alert import Alert
@@ -11,7 +11,15 @@ from soar.playbook.document import MAX_BYTES
 from soar.playbook.loader import LoadedPlaybook, load_playbook
 from soar.playbook.match import MatchResult, matches
 
-__all__ = ["Library", "read_text"]
+__all__ = ["CACAO_FILE", "Library", "ReadCacao", "read_text"]
+
+CACAO_FILE = ".cacao.json"
+"""How the names of CACAO playbooks end; other JSON files are left alone."""
+
+ReadCacao = Callable[
+    [Mapping[str, str], Callable[[str], LoadedPlaybook]], tuple[list[LoadedPlaybook], list[Diagnostic]]
+]
+"""Reads CACAO files, given by name, that may call our playbooks and each other; and says why others are refused."""
 
 
 def read_text(path: Path) -> str:
@@ -59,30 +67,43 @@ class Library:
             raise PlaybookError(errors)
 
     @classmethod
-    def load(cls, *folders: Path) -> Library:
+    def load(cls, *folders: Path, read_cacao: ReadCacao | None = None) -> Library:
         """Load every playbook in some folders.
 
         Args:
             folders: Their `*.yaml` and `*.yml` files are read, but not `*.test.yaml`, which are playbooks' tests,
-                and not the folders in them.
+                and not the folders in them; and their `*.cacao.json` files.
+            read_cacao: Reads those. None: they are left out.
 
         Raises:
             PlaybookError: A folder is missing, or a playbook cannot be used; it names all that are wrong.
         """
         loaded: list[LoadedPlaybook] = []
         errors: list[Diagnostic] = []
+        foreign: dict[str, str] = {}
         for folder in folders:
             if not folder.is_dir():
                 problem = _whole_file(folder, "no-folder", "there is no such folder of playbooks")
                 errors += problem.diagnostics
                 continue
             for path in sorted(folder.iterdir()):
+                if path.name.endswith(CACAO_FILE) and path.is_file():
+                    try:
+                        foreign[str(path)] = read_text(path)
+                    except PlaybookError as error:
+                        errors += error.diagnostics
+                    continue
                 if path.suffix not in (".yaml", ".yml") or path.stem.endswith(".test") or not path.is_file():
                     continue
                 try:
                     loaded.append(load_playbook(read_text(path), file=str(path)))
                 except PlaybookError as error:
                     errors += error.diagnostics
+        if read_cacao is not None and foreign:
+            ours = {one.playbook.name: one for one in loaded}
+            more, refused = read_cacao(foreign, ours.__getitem__)
+            loaded += more
+            errors += refused
         try:
             library = cls(loaded)
         except PlaybookError as error:

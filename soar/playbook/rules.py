@@ -6,6 +6,7 @@ from typing import Final
 
 from soar.playbook.diagnostics import SeverityOfFinding, nearest
 from soar.playbook.rule import Rule
+from soar.playbook.rules_cacao import CACAO_RULES
 from soar.playbook.rules_design import DESIGN_RULES
 from soar.playbook.rules_names import NAME_RULES
 from soar.playbook.rules_policy import POLICY_RULES
@@ -15,7 +16,8 @@ from soar.playbook.rules_steps import STEP_RULES
 __all__ = ["RULES", "Rule", "explain", "rules_page", "severity_of"]
 
 RULES: Final[dict[str, Rule]] = {
-    rule.id: rule for rule in (*READING_RULES, *NAME_RULES, *STEP_RULES, *DESIGN_RULES, *POLICY_RULES)
+    rule.id: rule
+    for rule in (*READING_RULES, *NAME_RULES, *STEP_RULES, *DESIGN_RULES, *POLICY_RULES, *CACAO_RULES)
 }
 """By id."""
 

@@ -7,8 +7,9 @@ import base64
 import contextlib
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from temporalio.client import Client
 
@@ -21,8 +22,9 @@ from soar.engine.client import IncidentEngine
 from soar.engine.messages import IncidentStart
 from soar.evidence import Vault, open_vault
 from soar.model.alert import Alert
-from soar.playbook.compiler import compile_playbook
-from soar.playbook.diagnostics import PlaybookError
+from soar.playbook.cacao.shelf import Shelf
+from soar.playbook.compiler import Find, compile_playbook
+from soar.playbook.diagnostics import Diagnostic, PlaybookError
 from soar.playbook.library import Library
 from soar.playbook.lint import lint
 from soar.playbook.loader import LoadedPlaybook
@@ -143,8 +145,16 @@ def load_library(settings: Settings) -> Library:
     Raises:
         PlaybookError: With file, line and the nearest right name of every error.
     """
-    library = Library.load(*settings.playbook_folders)
     known = catalogue()
+
+    def read_cacao(texts: Mapping[str, str], find: Find) -> tuple[list[LoadedPlaybook], list[Diagnostic]]:
+        shelf = Shelf(texts, catalogue=known, now=datetime.now(UTC), settings=settings.cacao, find=find)
+        imported, refused = shelf.read()
+        for warning in (w for one in imported for w in one.warnings):
+            _log.warning("playbook.warning", extra={"where": str(warning)})
+        return [one.loaded for one in imported], refused
+
+    library = Library.load(*settings.playbook_folders, read_cacao=read_cacao)
     found = [d for loaded in library for d in lint(loaded, known, library.get)]
     for diagnostic in found:
         if diagnostic.severity == "warning":

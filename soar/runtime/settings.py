@@ -28,11 +28,14 @@ from pydantic_settings import (
 )
 
 from soar.actions.http.addresses import AllowList
+from soar.playbook.cacao.work import CacaoSettings
+from soar.playbook.fields import RoleName
 from soar.runtime.http_secrets import HTTP_SECRET, HttpSecret, read_http_secrets
 
 __all__ = ["Settings", "SettingsError", "load_settings", "settings_reference", "shipped_playbooks"]
 
 PREFIX = "SOAR_"
+_ROLE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _SOURCE_SECRETS = re.compile(r"^SOAR_SOURCE_([A-Z][A-Z0-9_]*?)_SECRETS(_FILE)?$")
 _SOURCE_SECRETS_DOC = (
     "What the source's webhook deliveries are authenticated with, comma separated: up to two are valid at once, "
@@ -110,6 +113,15 @@ class Settings(BaseSettings):
 
     playbook_inputs: Path | None = Field(
         None, description="Values for playbooks' inputs, a YAML file: `playbook: {input: value}`."
+    )
+
+    cacao_role: RoleName = Field(
+        "incident-commander", description="Who does the `manual` steps of CACAO playbooks, a role."
+    )
+    cacao_roles: Words = Field(
+        (),
+        description="Who does them instead, by the name or the id of the step's agent: `Network team=network`; "
+        "comma separated.",
     )
 
     web_host: str = Field("127.0.0.1", description="The address that the web app listens on.")
@@ -267,6 +279,7 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise ValueError(f"SOAR_HTTP_ALLOW: {error}") from None
         _ = self.encryption_keys
+        _ = self.cacao
         return self
 
     @property
@@ -290,6 +303,17 @@ class Settings(BaseSettings):
     def playbook_folders(self) -> tuple[Path, ...]:
         """Where playbooks are loaded from."""
         return self.playbooks or (shipped_playbooks(),)
+
+    @property
+    def cacao(self) -> CacaoSettings:
+        """What holds for playbooks that come from elsewhere."""
+        roles: dict[str, str] = {}
+        for pair in self.cacao_roles:
+            agent, equals, role = pair.rpartition("=")
+            if not equals or not agent.strip() or not _ROLE.fullmatch(role.strip()):
+                raise ValueError(f"SOAR_CACAO_ROLES: {pair[:60]!r}: write the agent, = and a role")
+            roles[agent.strip()] = role.strip()
+        return CacaoSettings(manual_role=self.cacao_role, roles=roles)
 
     @property
     def temporal_uses_tls(self) -> bool:

@@ -140,7 +140,7 @@ GONE = ident("action", "gone")
         ((*COMMAND, "command"), "POST /__b__:value HTTP/1.1", "undeclared-variable", "__b__"),
         ((*COMMAND, "headers"), {"A": ["__b__:value"]}, "undeclared-variable", "__b__"),
         ((*COMMAND, "content_b64"), "X19iX186dmFsdWU=", "undeclared-variable", "__b__"),
-        ((*COMMAND, "content_b64"), "%", "base64", "is not Base64"),
+        ((*COMMAND, "content_b64"), "%", "encoding", "is not Base64"),
         (COMMAND, {"type": "openc2-http", "command": "POST / HTTP/1.1"}, "command", "no content_b64"),
         (
             COMMAND,

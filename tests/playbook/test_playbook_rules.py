@@ -11,6 +11,7 @@ from soar.playbook.diagnostics import PlaybookError
 from soar.playbook.library import Library, read_text
 from soar.playbook.loader import load_playbook
 from soar.playbook.rules import RULES, Rule, explain, rules_page
+from soar.playbook.rules_cacao import CACAO_RULES
 from soar.playbook.rules_policy import POLICY_RULES
 
 PACKAGE = Path(__file__).resolve().parents[2] / "soar" / "playbook"
@@ -105,5 +106,5 @@ def test_every_declared_rule_is_shown_or_tested_here(tmp_path: Path) -> None:
     assert set(RULES) - seen - ELSEWHERE == set()
 
 
-ELSEWHERE = {"json", *(rule.id for rule in POLICY_RULES)}
+ELSEWHERE = {"json", *(rule.id for rule in (*POLICY_RULES, *CACAO_RULES))}
 """What only policies and CACAO's JSON can show; their tests do."""

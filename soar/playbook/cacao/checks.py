@@ -305,7 +305,9 @@ class _Checker:
             try:
                 text = base64.b64decode(value, validate=True)
             except (binascii.Error, ValueError):
-                self.add((*path, name), "base64", f"{name} is not Base64", "encode it (RFC 4648, section 4)")
+                self.add(
+                    (*path, name), "encoding", f"{name} is not Base64", "encode it (RFC 4648, section 4)"
+                )
                 continue
             for _, used in variables_in(text.decode("utf-8", "replace")):
                 if used not in scope:

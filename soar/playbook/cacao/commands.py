@@ -316,9 +316,7 @@ class Commands:
     ) -> Iterator[Work]:
         if not self._settings.shell:
             message = f"{step_id}: a {command.type} command, and shell commands are not imported here"
-            self._refuse(
-                (*path, "type"), "shell", message, "allow them in the settings, or make it an action"
-            )
+            self._refuse((*path, "type"), "shell", message, "make it an http-api or a manual command")
             return
         if not self._available(SHELL, step_id, path):
             return

@@ -47,6 +47,13 @@ class ExportSettings(Fact):
     server: str | None = Field(default=None, max_length=2000)
 
 
+_SERVER_DESCRIPTION: Final = (
+    f"The SOAR system that exported this. What is sent to {ACTIONS_PATH}NAME there says which of its actions is meant: "
+    "it does the action when it imports this playbook, and has no such service for other systems, which have to put an "
+    "action of their own here"
+)
+
+
 @dataclass(frozen=True)
 class Origin:
     """What of ours a step of an export stands for. One that says nothing is what CACAO says.
@@ -155,9 +162,7 @@ class Writer:
 
     def _server(self) -> str:
         agent = self._id("http-api", "server")
-        self._natives.declare(
-            SERVER, "uri", self._settings.server, "the API of the SOAR system", external=True
-        )
+        self._natives.declare(SERVER, "uri", self._settings.server, _SERVER_DESCRIPTION, external=True)
         self._agents[agent] = {"type": "http-api", "name": "soar", "address": {"url": [f"{SERVER}:value"]}}
         return agent
 
