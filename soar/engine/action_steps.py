@@ -150,6 +150,7 @@ class ActionSteps:
                 if node.action != UNDO:
                     await self._gate.reserved(node, plan, asked=bool(approval_id))
                 try:
+                    run.committing.add(node.id)
                     result = await change.commit(plan)
                 except Superseded as moved:
                     drift, supersedes, plan = moved.drift, approval_id, None
@@ -164,6 +165,8 @@ class ActionSteps:
                             phase=node.phase,
                         )
                     continue
+                finally:
+                    run.committing.discard(node.id)
                 succeeded(run, node, result, changed=True)
                 self._expires(node)
                 return

@@ -193,7 +193,13 @@ class UndoChange:
     def __init__(self, run: Run, step_ids: list[str], phase: Phase) -> None:
         self._run, self._step_ids, self._phase = run, step_ids, phase
 
+    async def _settled(self) -> None:
+        """Wait for what is being changed right now: what is put back before it is made would come after all."""
+        if self._run.committing.intersection(self._step_ids):
+            await workflow.wait_condition(lambda: not self._run.committing.intersection(self._step_ids))
+
     async def plan(self) -> Plan:
+        await self._settled()
         effects = effects_to_undo(self._run, self._step_ids)
         # An action that can be undone in general says in the plan whether this change can be.
         impossible = [e.step_id for e in effects if not self._spec(e).undoable or not e.plan.undo]

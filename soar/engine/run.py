@@ -98,6 +98,7 @@ class Run:
 
     Attributes:
         draining: Nothing new begins, because the workflow goes on in a new run in a moment.
+        committing: Steps whose change is being made right now.
         given_up: Undo steps, in no playbook, that a person decided to leave at that.
         joined: The alerts that joined while somebody was listening for them.
         listening: How many steps are.
@@ -114,6 +115,7 @@ class Run:
         self.abandoned = False
         self.draining = False
         self.given_up: set[str] = set()
+        self.committing: set[str] = set()
         self.joined: list[Alert] = []
         self.listening = 0
         self._busy = 0

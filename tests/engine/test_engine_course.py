@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -18,8 +19,10 @@ from soar.engine.messages import (
     Reply,
     SeverityRequest,
     SkipRequest,
+    UndoRequest,
     UpgradeRequest,
 )
+from soar.model.change import EffectStatus
 from soar.model.course import ClockStatus
 from soar.model.people import ApprovalStatus
 from soar.model.terms import IncidentStatus, Severity, StepStatus
@@ -217,3 +220,25 @@ async def test_pausing_twice_and_cancelling_while_paused(env: WorkflowEnvironmen
     assert ended.status is IncidentStatus.CANCELLED
     assert run.world.lamps["hall"] == "on"
     assert not ended.effects
+
+
+async def test_an_undo_waits_for_what_is_being_changed(env: WorkflowEnvironment) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(call: str) -> None:
+        if call == "hall:apply":
+            begun.set()
+            assert go_on.wait(20)
+
+    playbook = f"{HEAD}containment:\n  - {{id: dark, do: lamp.switch, with: {{lamp: hall}}}}\n"
+    world = World(lamps={"hall": "on"}, faults=slow)
+    async with incident(env, playbook, policy=AUTOMATIC, world=world) as run:
+        await asyncio.to_thread(begun.wait, 20)
+        request = UndoRequest(responder=ALICE, reason="a mistake")
+        assert (await run.engine.undo(run.workflow_id, request, request_id="u")).accepted
+        await asyncio.sleep(0.3)
+        assert "hall:undo" not in world.calls, "half a change is not put back"
+        go_on.set()
+        ended = await run.end()
+    assert world.lamps["hall"] == "on"
+    assert ended.effects["dark"].status is EffectStatus.UNDONE
