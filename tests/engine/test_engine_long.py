@@ -23,7 +23,7 @@ from soar.runtime.temporal_server import embedded_temporal, ensure_search_attrib
 
 HEAD = "name: lamps\nmatch: {source: test}\ncorrelate_by: [alert.uid]\nroles: {incident-commander: decides}\n"
 
-STEPS = 20_000
+STEPS = 2_000
 ALERTS = 10_000
 
 WAITING = """  - id: beside
@@ -56,7 +56,7 @@ async def real_server(folder: Path) -> AsyncIterator[RealServer]:
         yield RealServer(client)
 
 
-async def test_an_incident_of_20000_steps(tmp_path: Path) -> None:
+async def test_an_incident_of_more_steps_than_one_history_holds(tmp_path: Path) -> None:
     playbook = (
         f"{HEAD}containment:\n{WAITING}"
         + """        - id: each
@@ -80,7 +80,7 @@ inputs: {numbers: {type: list, default: []}}
             state = await run.engine.state(run.workflow_id)
             if "each" in state.steps and state.steps["each"].status.ended:
                 break
-        assert state.continued >= STEPS * 6 // 15_000
+        assert state.continued >= 1
         assert [t.step_id for t in state.open_tasks] == ["ask"]
         assert [a.step_id for a in state.open_approvals] == ["smash"]
         assert state.effects["dark"].expires_at is not None
