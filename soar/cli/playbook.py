@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from soar.cli import playbook_cacao, playbook_test
+from soar.cli import playbook_backtest, playbook_cacao, playbook_plan, playbook_test
 from soar.cli.exit_codes import ExitCode
 from soar.cli.output import fail, line, say, show_json, table, write
 
@@ -16,6 +16,8 @@ __all__ = ["app"]
 app = typer.Typer(no_args_is_help=True, help="Check and look at playbooks.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 app.command("test")(playbook_test.run_playbook_tests)
+app.command("plan")(playbook_plan.plan_playbook)
+app.command("backtest")(playbook_backtest.backtest_playbook)
 playbook_cacao.add_to(app)
 
 

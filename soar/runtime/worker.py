@@ -28,7 +28,7 @@ from soar.runtime.orchestrator import OrchestratorActivities
 from soar.runtime.parts import Chat, Core, Parts
 from soar.runtime.settings import Settings, SettingsError
 
-__all__ = ["AWS_QUEUE", "HTTP_QUEUE", "known_queues", "run_workers"]
+__all__ = ["AWS_QUEUE", "HTTP_QUEUE", "action_services", "known_queues", "run_workers"]
 
 AWS_QUEUE = "aws"
 HTTP_QUEUE = "http"
@@ -140,7 +140,7 @@ def _worker(
 
 def _activities(core: Core, queue: str, executor: Executor) -> list[Callable[..., Any]]:
     found = [d for d in definitions().values() if d.spec.queue == queue]
-    activities = action_activities(found, _services(core, queue), executor)
+    activities = action_activities(found, action_services(core, queue), executor)
     if queue == ORCHESTRATOR_QUEUE:
         parts = _whole(core)
         own = OrchestratorActivities(parts.store, parts.policy)
@@ -151,7 +151,12 @@ def _activities(core: Core, queue: str, executor: Executor) -> list[Callable[...
     return activities
 
 
-def _services(core: Core, queue: str) -> ActionServices:
+def action_services(core: Core, queue: str) -> ActionServices:
+    """What the actions of a queue may use, by the settings: each queue has the credentials of one system only.
+
+    Raises:
+        SettingsError: What a system needs cannot be used.
+    """
     settings = core.settings
     services: list[object] = []
     if queue == AWS_QUEUE:

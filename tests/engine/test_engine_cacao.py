@@ -247,11 +247,15 @@ async def test_each_round_of_a_loop_acts_on_its_own_host_and_is_kept(
         },
         playbook_variables=variables(host="a"),
     )
-    incident = await ended(env, service, told)
+    async with running(env, service, told) as run:
+        incident = await run.end()
     assert service.paths() == ["/after/a", "/after/b", "/after/c", "/two"]
     assert incident.variables["__host__"] == "stop"
-    rounds = [s for name, s in incident.steps.items() if name.startswith("one[")]
-    assert [s.status for s in rounds] == [StepStatus.SUCCEEDED] * len(rounds)
+    done = [e.data for e in run.recorded.entries if e.kind == "step.succeeded"]
+    rounds = [d for d in done if str(d["step_id"]).startswith("one[")]
+    assert [d["step_id"] for d in rounds] == ["one[0]", "one[1]", "one[2]"], "the timeline keeps each round"
+    assert ["/after/a" in str(d["params"]) for d in rounds] == [True, False, False]
+    assert ["/after/c" in str(d["params"]) for d in rounds] == [False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from soar.actions.http.params import Auth
 from soar.actions.http.urls import parse_url
 from soar.runtime.parts import Core
 from soar.runtime.settings import SettingsError, load_settings, settings_reference, unknown_variables
-from soar.runtime.worker import HTTP_QUEUE, _services, known_queues
+from soar.runtime.worker import HTTP_QUEUE, action_services, known_queues
 
 VALUE = "sesame-open-12345"
 
@@ -146,13 +146,13 @@ def test_the_worker_of_the_queue_http_alone_holds_them(monkeypatch: pytest.Monke
         ALLOW="127.0.0.1",
         READ_POSTS="https://a/b",
     )
-    access = _services(_core(), HTTP_QUEUE).get(HttpAccess)
+    access = action_services(_core(), HTTP_QUEUE).get(HttpAccess)
     access.check(Outgoing("GET", parse_url("https://127.0.0.1:9/")), Auth(secret="crm"))
     assert access.reads_by_post(parse_url("https://a/b/c"))
     from soar.actions.errors import ActionError
 
     with pytest.raises(ActionError, match="this worker has no HttpAccess"):
-        _services(_core(), "aws").get(HttpAccess)
+        action_services(_core(), "aws").get(HttpAccess)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_the_worker_of_the_queue_http_alone_holds_them(monkeypatch: pytest.Monke
 def test_a_worker_says_what_it_cannot_use(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     _set(monkeypatch, **variables)
     with pytest.raises(SettingsError, match="SOAR_HTTP_"):
-        _services(_core(), HTTP_QUEUE)
+        action_services(_core(), HTTP_QUEUE)
 
 
 def test_the_reference_names_them() -> None:
