@@ -6,16 +6,15 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-with workflow.unsafe.imports_passed_through():
-    from soar.actions.calls import ActionCall
-    from soar.model.change import Result
+from soar.actions.calls import ActionCall
+from soar.model.change import Result
 
 __all__ = ["STEPS", "Realistic", "Trivial"]
 
 STEPS = 10
 
 
-@workflow.defn
+@workflow.defn(sandboxed=False)
 class Trivial:
     """Ten activities, one after the other."""
 
@@ -28,7 +27,7 @@ class Trivial:
             )
 
 
-@workflow.defn
+@workflow.defn(sandboxed=False)
 class Realistic:
     """An activity for each step, in turn, and an update for the approval."""
 

@@ -1,9 +1,9 @@
 """Actions as Temporal activities.
 
-A read named `x.y` is the activity `x.y`; a change is `x.y:plan`, `x.y:apply`, `x.y:verify` and `x.y:undo`. The
-action's own code blocks (boto3 does), so it runs in a thread while the activity heartbeats for it: a killed
-worker is noticed within the heartbeat timeout, and a change is never torn apart by a cancellation; it finishes,
-and the engine learns how.
+A read named `x.y` is the activity `x.y`; a change is `x.y:plan`, `x.y:apply`, `x.y:verify` and `x.y:undo`; several
+reads at once are `together`. The action's own code blocks (boto3 does), so it runs in a thread while the activity
+heartbeats for it: a killed worker is noticed within the heartbeat timeout, and a change is never torn apart by a
+cancellation; it finishes, and the engine learns how.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from soar.actions.calls import ActionCall, ApplyCall, UndoCall, UndoReply
+from soar.actions.calls import ActionCall, ApplyCall, Committed, PolicyDesk, Proposal, UndoCall, UndoReply
 from soar.actions.contract import (
     ActionContext,
     ActionServices,
@@ -31,7 +31,8 @@ from soar.actions.contract import (
     ReadDefinition,
 )
 from soar.actions.errors import ActionError, BadInput, Drifted, PermissionMissing, Throttled
-from soar.model.base import canonical_json
+from soar.actions.together import together_activity
+from soar.model.base import JsonObject, canonical_json
 from soar.model.change import ErrorInfo, Plan, Result, Verification
 
 __all__ = ["HEARTBEAT_SECONDS", "action_activities"]
@@ -42,12 +43,18 @@ HEARTBEAT_SECONDS = 1.0
 VERIFY_PAUSES = (0.2, 0.5, 1.0, 2.0, 3.0, 5.0)
 """Seconds between two looks; the last one repeats. IAM takes 3–4 s to take effect."""
 
+FIRST_LOOK = 6.0
+"""Seconds that an effect is looked for in the activity that applies it; what takes longer is an activity of its own."""
+
 T = TypeVar("T")
 log = logging.getLogger("soar.actions")
 
 
 def action_activities(
-    definitions: Sequence[Definition], services: ActionServices, executor: Executor
+    definitions: Sequence[Definition],
+    services: ActionServices,
+    executor: Executor,
+    desk: PolicyDesk | None = None,
 ) -> list[Callable[..., Any]]:
     """The Temporal activities of these actions.
 
@@ -55,14 +62,16 @@ def action_activities(
         definitions: Those whose queue this worker serves.
         services: What they may use.
         executor: The threads that their blocking code runs in.
+        desk: The policy, where this worker reaches it.
     """
-    activities: list[Callable[..., Any]] = []
+    reads: dict[str, Callable[..., Any]] = {}
+    changes: list[Callable[..., Any]] = []
     for definition in definitions:
         if isinstance(definition, ReadDefinition):
-            activities.append(_read(definition, services, executor))
+            reads[definition.spec.name] = _read(definition, services, executor)
         else:
-            activities.extend(_change(definition, services, executor))
-    return activities
+            changes.extend(_change(definition, services, executor, desk))
+    return [*reads.values(), *changes, together_activity(reads)]
 
 
 def _read(
@@ -84,7 +93,7 @@ def _read(
 
 
 def _change(
-    definition: ChangeDefinition, services: ActionServices, executor: Executor
+    definition: ChangeDefinition, services: ActionServices, executor: Executor, desk: PolicyDesk | None
 ) -> list[Callable[..., Any]]:
     name, implementation = definition.spec.name, definition.action
 
@@ -92,20 +101,42 @@ def _change(
         return _context(services, call.incident_id, call.step_id, call.plan.account, call.plan.region)
 
     @activity.defn(name=f"{name}:plan")
-    async def plan(call: ActionCall) -> Plan:
+    async def plan(call: ActionCall) -> Plan | Proposal:
         ctx = _context(services, call.incident_id, call.step_id, call.account, call.region)
-        return await _run(ctx, executor, lambda: definition.plan(ctx, call.params))
+        made = await _run(ctx, executor, lambda: definition.plan(ctx, call.params))
+        return Proposal(plan=made, in_force=await _in_force(desk)) if call.decide else made
 
     @activity.defn(name=f"{name}:apply")
-    async def apply(call: ApplyCall) -> Result:
+    async def apply(call: ApplyCall) -> Result | Committed:
         ctx = context(call)
+        if call.reserve is not None:
+            if desk is None:
+                return Committed(unasked=True)
+            refused = await desk.reserve(call.reserve)
+            # A try before this one may have begun the change: then it is brought to its end.
+            if refused and (ctx.attempt == 1 or await _run(ctx, executor, lambda: untouched(ctx, call))):
+                return Committed(refused=refused)
 
-        def work() -> Result:
+        def work() -> Result | Committed:
             _still_as_planned(definition, ctx, call.plan)
-            result = implementation.apply(ctx, definition.typed(call.plan))
-            return result.model_copy(update={"evidence": (*result.evidence, *ctx.evidence)})
+            planned = definition.typed(call.plan)
+            result = implementation.apply(ctx, planned)
+            result = result.model_copy(update={"evidence": (*result.evidence, *ctx.evidence)})
+            if not call.look:
+                return result
+            limit = min(FIRST_LOOK, definition.spec.verify_timeout)
+            return Committed(
+                result=result,
+                verification=_first_look(
+                    name,
+                    lambda: _look_until(ctx, functools.partial(implementation.verify, ctx, planned), limit),
+                ),
+            )
 
         return await _run(ctx, executor, work)
+
+    def untouched(ctx: ActionContext, call: ApplyCall) -> bool:
+        return definition.plan(ctx, call.plan.params).content_digest == call.plan.content_digest
 
     @activity.defn(name=f"{name}:verify")
     async def verify(call: ApplyCall) -> Verification:
@@ -119,6 +150,24 @@ def _change(
         return await _run(ctx, executor, lambda: _undo(definition, ctx, call))
 
     return [plan, apply, verify, undo] if definition.spec.undoable else [plan, apply, verify]
+
+
+async def _in_force(desk: PolicyDesk | None) -> JsonObject | None:
+    try:
+        return await desk.in_force() if desk is not None else None
+    except Exception as error:  # noqa: BLE001 - the engine then asks by itself, for as long as it takes
+        log.warning("policy.unreadable", extra={"reason": str(error)})
+        return None
+
+
+def _first_look(name: str, look: Callable[[], Verification]) -> Verification | None:
+    """Look whether a change took effect; None: not yet, or nothing could be seen. It was made in any case."""
+    try:
+        seen = look()
+    except Exception as error:  # noqa: BLE001 - told by the verification that follows, if it stays so
+        log.warning("action.first_look", extra={"activity": name, "reason": str(error)})
+        return None
+    return seen if seen.verified else None
 
 
 def _context(

@@ -8,19 +8,20 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from soar.actions.calls import ActionCall
+from soar.engine.activities import StepFailure
 from soar.engine.changes import (
     CatalogueChange,
     ChangeKind,
     Superseded,
     UndoChange,
     instances_of,
-    run_action,
     wire_id,
 )
 from soar.engine.delivery import PATIENT, Delivery
-from soar.engine.messages import ReportRequest
+from soar.engine.messages import PolicyInForce, ReportRequest
 from soar.engine.permission import Gate
-from soar.engine.run import Run, StepFailure, bad_template
+from soar.engine.reads import read
+from soar.engine.run import Run, bad_template
 from soar.engine.scope import Scope
 from soar.engine.steps import succeeded
 from soar.model.base import JsonObject
@@ -67,7 +68,7 @@ class ActionSteps:
             undo = UndoChange(self._run, self._wanted(params, scope), node.phase)
             await self._change(node, undo, scope)
         elif node.spec.risk is Risk.READ:
-            await self._read(node, params)
+            await self._read(node, params, scope)
         else:
             await self._change(node, CatalogueChange(self._run, node, params), scope)
 
@@ -76,11 +77,11 @@ class ActionSteps:
         steps = [str(s) for s in node.params["steps"]]  # type: ignore[union-attr]
         change = UndoChange(self._run, steps, node.phase)
         async with self._run.busy():
-            plan = await self._plan(node, change)
+            plan, _ = await self._plan(node, change)
             if plan is None:
                 return
             await self._gate.look(node, plan)
-            succeeded(self._run, node, await change.commit(plan), changed=True)
+            succeeded(self._run, node, await change.commit(plan, None), changed=True)
 
     def _wanted(self, params: JsonObject, scope: Scope) -> list[str]:
         """The steps whose changes an `incident.undo` puts back."""
@@ -94,7 +95,7 @@ class ActionSteps:
         phase = Phase(str(params["phase"])) if "phase" in params else None
         return [s for s in incident.effects if phase is None or incident.steps[s].phase is phase]
 
-    async def _read(self, node: ActionNode, params: JsonObject) -> None:
+    async def _read(self, node: ActionNode, params: JsonObject, scope: Scope) -> None:
         incident = self._run.incident
         call = ActionCall(
             incident_id=incident.id,
@@ -104,12 +105,16 @@ class ActionSteps:
             params=params,
         )
         async with self._run.busy():
-            result = await run_action(node, node.action, call, Result, node.timeout or node.spec.plan_timeout)
+            result = await read(node, call, None if self._run.start.dry_run else scope.beside)
             succeeded(self._run, node, result, params=params)
 
-    async def _plan(self, node: ActionNode, change: ChangeKind) -> Plan | None:
-        """Have the plan made and recorded; None: there is nothing to do, and the step has succeeded."""
-        plan = await change.plan()
+    async def _plan(self, node: ActionNode, change: ChangeKind) -> tuple[Plan | None, PolicyInForce | None]:
+        """Have the plan made and recorded.
+
+        Returns:
+            The plan, or None if there is nothing to do, and the step has succeeded; and the policy, if it came along.
+        """
+        plan, found = await change.plan()
         if node.expires is not None and plan.undo:
             limit = timedelta(seconds=node.expires)
             plan = plan.model_copy(
@@ -123,35 +128,33 @@ class ActionSteps:
             phase=node.phase,
         )
         if plan.changes:
-            return plan
+            return plan, found
         succeeded(self._run, node, Result(summary=f"Already so: {plan.summary}"))
-        return None
+        return None, None
 
     async def _change(self, node: ActionNode, change: ChangeKind, scope: Scope) -> None:
         """plan → policy → approval → apply → verify, and from the start again when the target drifts in between."""
         run, journal = self._run, self._run.journal
         supersedes = ""
         drift: tuple[str, ...] = ()
-        plan = self._approved_before(node)
+        plan, found = self._approved_before(node), None
         while True:
             if plan is None:
                 async with run.busy():
-                    plan = await self._plan(node, change)
+                    plan, found = await self._plan(node, change)
                 if plan is None:
                     return
             if run.start.dry_run:
                 await self._only_planned(node, plan)
                 return
-            approval_id = await self._gate.permitted(node, plan, scope, supersedes, drift)
+            approval_id = await self._gate.permitted(node, plan, scope, found, supersedes, drift)
             if approval_id is None:
                 return
             await run.may_begin(scope, node.id)
             async with run.busy():
-                if node.action != UNDO:
-                    await self._gate.reserved(node, plan, asked=bool(approval_id))
                 try:
                     run.committing.add(node.id)
-                    result = await change.commit(plan)
+                    result = await change.commit(plan, self._gate.place(node, plan, asked=bool(approval_id)))
                 except Superseded as moved:
                     drift, supersedes, plan = moved.drift, approval_id, None
                     if approval_id:

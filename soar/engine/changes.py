@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
-from temporalio.workflow import ActivityCancellationType
 
-from soar.actions.calls import ActionCall, ApplyCall, UndoCall, UndoReply
-from soar.engine.run import HEARTBEAT_TIMEOUT, Run, StepFailure, retry_policy, task_queue
+from soar.actions.calls import ActionCall, ApplyCall, Committed, Proposal, UndoCall, UndoReply
+from soar.engine.activities import StepFailure, run_action
+from soar.engine.messages import PolicyInForce, ReserveRequest
+from soar.engine.run import Run, forbidden
 from soar.engine.scope import base_id
 from soar.model.base import JsonObject
-from soar.model.change import Change, Effect, EffectStatus, ErrorInfo, Plan, Result, Verification
+from soar.model.change import Change, Effect, EffectStatus, ErrorInfo, EvidenceRef, Plan, Result, Verification
 from soar.model.events import (
+    AnyEvent,
     EffectApplied,
     EffectFailed,
     EffectStarted,
@@ -34,10 +34,12 @@ __all__ = [
     "UndoChange",
     "effects_to_undo",
     "instances_of",
-    "run_action",
     "undo_node",
     "wire_id",
 ]
+
+FIRST_LOOK = 10.0
+"""Seconds that an activity may take longer because it also looks for the effect of what it applied."""
 
 T = TypeVar("T")
 
@@ -53,12 +55,19 @@ class Superseded(Exception):
 class ChangeKind(Protocol):
     """A change as the step runner sees it."""
 
-    async def plan(self) -> Plan:
-        """Say what would change, and change nothing."""
+    async def plan(self) -> tuple[Plan, PolicyInForce | None]:
+        """Say what would change, and change nothing.
+
+        Returns:
+            The plan, and the policy in force if it came along.
+        """
         ...
 
-    async def commit(self, plan: Plan) -> Result:
+    async def commit(self, plan: Plan, place: ReserveRequest | None) -> Result:
         """Make the change and prove it.
+
+        Args:
+            place: The place in policy's budgets that it takes; None: it takes none.
 
         Raises:
             Superseded: The target moved since the plan was made, and nothing was done.
@@ -68,54 +77,96 @@ class ChangeKind(Protocol):
 
 
 class CatalogueChange:
-    """An action: `plan`, `apply` and `verify` are activities of their own, so that the state before is in durable
-    history before the first call that changes anything."""
+    """An action of the catalogue.
+
+    Its plan is an activity of its own, so that the state before is in durable history before the first call that
+    changes anything. To apply it and to look whether it took effect are one activity, if that is soon seen.
+    """
 
     def __init__(self, run: Run, node: ActionNode, params: JsonObject) -> None:
         self._run, self._node, self._params = run, node, params
+        self._desk = False
 
-    async def plan(self) -> Plan:
-        incident = self._run.incident
+    async def plan(self) -> tuple[Plan, PolicyInForce | None]:
+        start, incident = self._run.start, self._run.incident
         call = ActionCall(
             incident_id=incident.id,
             step_id=wire_id(self._node.id),
             account=incident.account,
             region=incident.region,
             params=self._params,
+            decide=start.engine >= 2 and not start.dry_run,
         )
-        return await self._activity("plan", call, Plan, self._node.spec.plan_timeout)
+        seconds = self._node.spec.plan_timeout
+        if not call.decide:
+            return await self._activity("plan", call, Plan, seconds), None
+        proposal = await self._activity("plan", call, Proposal, seconds)
+        self._desk = proposal.in_force is not None
+        return proposal.plan, PolicyInForce.model_validate(proposal.in_force) if self._desk else None
 
-    async def commit(self, plan: Plan) -> Result:
-        run, node, journal = self._run, self._node, self._run.journal
-        call = ApplyCall(incident_id=run.incident.id, step_id=wire_id(node.id), plan=plan)
-        digest = plan.digest(run.incident.playbook_digest)
-        journal.record(
-            EffectStarted(step_id=node.id, plan_digest=digest), f"Applying: {plan.summary}", phase=node.phase
+    async def commit(self, plan: Plan, place: ReserveRequest | None) -> Result:
+        call = ApplyCall(
+            incident_id=self._run.incident.id,
+            step_id=wire_id(self._node.id),
+            plan=plan,
+            look=self._run.start.engine >= 2,
+        )
+        if place is not None and not self._desk:
+            await self._run.reserve(place)
+            place = None
+        self._record(
+            EffectStarted(step_id=self._node.id, plan_digest=plan.digest(self._run.incident.playbook_digest)),
+            f"Applying: {plan.summary}",
         )
         try:
-            result = await self._activity("apply", call, Result, node.timeout or node.spec.apply_timeout)
+            result, seen = await self._apply(call, place)
         except StepFailure as failure:
             error = failure.error
-            journal.record(
-                EffectFailed(step_id=node.id, error=error, nothing_done=error.nothing_done),
+            self._record(
+                EffectFailed(step_id=self._node.id, error=error, nothing_done=error.nothing_done),
                 f"Not applied: {error.message}",
-                phase=node.phase,
             )
             if error.type == "Drifted":
                 raise Superseded((error.message,)) from failure
             raise
-        journal.record(
-            EffectApplied(step_id=node.id, result=result),
+        self._record(
+            EffectApplied(step_id=self._node.id, result=result),
             f"Applied, not yet verified: {result.summary}",
-            phase=node.phase,
             evidence=result.evidence,
         )
-        # The verification itself gives up after verify_timeout; the activity's own limit is a little longer.
-        seen = await self._activity("verify", call, Verification, node.spec.verify_timeout + 30)
+        await self._verify(call, seen)
+        return result
+
+    async def _apply(
+        self, call: ApplyCall, place: ReserveRequest | None
+    ) -> tuple[Result, Verification | None]:
+        """Apply it.
+
+        Returns:
+            What it did, and what was seen of it if that was soon seen.
+        """
+        seconds = self._node.timeout or self._node.spec.apply_timeout
+        if not call.look:
+            return await self._activity("apply", call, Result, seconds), None
+        asked = call.model_copy(update={"reserve": place.model_dump(mode="json") if place else None})
+        committed = await self._activity("apply", asked, Committed, seconds + FIRST_LOOK)
+        if committed.unasked and place is not None:
+            # Another worker of the same queue than the one that planned: it does not reach the budgets.
+            await self._run.reserve(place)
+            committed = await self._activity("apply", call, Committed, seconds + FIRST_LOOK)
+        if committed.refused:
+            raise StepFailure(forbidden(committed.refused, nothing_done=True))
+        if committed.result is None:
+            raise TypeError(f"{self._node.action} was neither applied nor refused")
+        return committed.result, committed.verification
+
+    async def _verify(self, call: ApplyCall, seen: Verification | None) -> None:
+        if seen is None:
+            # The verification itself gives up after verify_timeout; the activity's own limit is a little longer.
+            limit = self._node.spec.verify_timeout + 30
+            seen = await self._activity("verify", call, Verification, limit)
         word = "Verified" if seen.verified else "NOT verified"
-        journal.record(
-            EffectVerified(step_id=node.id, verification=seen), f"{word}: {seen.seen}", phase=node.phase
-        )
+        self._record(EffectVerified(step_id=self._node.id, verification=seen), f"{word}: {seen.seen}")
         if not seen.verified:
             raise StepFailure(
                 ErrorInfo(
@@ -124,7 +175,9 @@ class CatalogueChange:
                     hint="look at the target yourself; retry to plan and check again",
                 )
             )
-        return result
+
+    def _record(self, event: AnyEvent, summary: str, evidence: tuple[EvidenceRef, ...] = ()) -> None:
+        self._run.journal.record(event, summary, phase=self._node.phase, evidence=evidence)
 
     async def _activity(self, part: str, call: object, result: type[T], seconds: float) -> T:
         return await run_action(self._node, f"{self._node.action}:{part}", call, result, seconds)
@@ -198,7 +251,10 @@ class UndoChange:
         if self._run.committing.intersection(self._step_ids):
             await workflow.wait_condition(lambda: not self._run.committing.intersection(self._step_ids))
 
-    async def plan(self) -> Plan:
+    async def plan(self) -> tuple[Plan, PolicyInForce | None]:
+        return await self._planned(), None
+
+    async def _planned(self) -> Plan:
         await self._settled()
         effects = effects_to_undo(self._run, self._step_ids)
         # An action that can be undone in general says in the plan whether this change can be.
@@ -228,8 +284,8 @@ class UndoChange:
             undo="by the step that made the change, planned and approved anew",
         )
 
-    async def commit(self, plan: Plan) -> Result:
-        now = await self.plan()
+    async def commit(self, plan: Plan, place: ReserveRequest | None = None) -> Result:  # noqa: ARG002 - needs none
+        now = await self._planned()
         if now.content_digest != plan.content_digest:
             raise Superseded(plan.differences(now))
         undone: list[str] = []
@@ -288,28 +344,3 @@ class UndoChange:
             phase=self._phase,
         )
         return reply.result.summary
-
-
-async def run_action(node: ActionNode, activity: str, call: object, result: type[T], seconds: float) -> T:
-    """Run one activity of an action.
-
-    It is not torn apart by a cancellation: the workflow waits for its end and then stops.
-
-    Raises:
-        StepFailure: It failed for good.
-    """
-    try:
-        found: T = await workflow.execute_activity(
-            activity,
-            call,
-            result_type=result,
-            task_queue=task_queue(node.spec),
-            start_to_close_timeout=timedelta(seconds=seconds),
-            heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=retry_policy(node.retry),
-            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=node.id,
-        )
-    except ActivityError as error:
-        raise StepFailure.from_activity(error) from error
-    return found

@@ -33,10 +33,10 @@ from soar.engine.messages import (
     UndoRequest,
     VoteRequest,
 )
-from soar.engine.workflow import ACCOUNT, PLAYBOOK, SEVERITY, STATUS, IncidentWorkflow
+from soar.engine.workflow import ACCOUNT, PHASE, PLAYBOOK, SEVERITY, STATUS, IncidentWorkflow
 from soar.model.alert import Alert
 from soar.model.incident import Incident
-from soar.model.terms import IncidentStatus
+from soar.model.terms import IncidentStatus, Phase
 
 __all__ = ["Command", "EngineUnavailable", "IncidentEnded", "IncidentEngine", "workflow_id"]
 
@@ -54,6 +54,10 @@ Command = Literal[
     "upgrade",
 ]
 """The updates that take a `PersonRequest`."""
+WITH_START = 20
+"""Alerts that come with the start of an incident; further ones follow by signal. Temporal takes 2 MiB in one piece."""
+LATELY = 1_000
+"""Incidents that were open lately."""
 UPDATE_TIMEOUT = timedelta(seconds=10)
 T = TypeVar("T", bound=BaseModel)
 
@@ -76,6 +80,12 @@ class IncidentEngine:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._lately: dict[str, None] = {}
+
+    def _remember(self, wid: str) -> None:
+        self._lately[wid] = None
+        if len(self._lately) > LATELY:
+            del self._lately[next(iter(self._lately))]
 
     async def deliver(
         self, start: IncidentStart, alerts: Sequence[Alert], *, may_open: bool = True
@@ -93,17 +103,31 @@ class IncidentEngine:
             EngineUnavailable: Temporal cannot be reached; try again.
         """
         wid = workflow_id(start.playbook, start.correlation_key)
+        # Whether it is open is a guess, and either is right in the end: most alerts after the first join.
+        join_first = not may_open or wid in self._lately
         try:
-            if not may_open:
-                return await self._join(wid, alerts)
+            while True:
+                if not join_first and await self._open(wid, start, alerts):
+                    alerts = alerts[WITH_START:]
+                if not alerts or await self._join(wid, alerts) is not None:
+                    self._remember(wid)
+                    return wid
+                if not may_open:
+                    return None
+                join_first = False
+        except RPCError as error:
+            raise EngineUnavailable(f"Temporal did not take the alerts: {error.message}") from error
+
+    async def _open(self, wid: str, start: IncidentStart, alerts: Sequence[Alert]) -> bool:
+        """Open an incident; false: there is an open one."""
+        try:
             await self._client.start_workflow(
                 WORKFLOW_TYPE,
-                start,
+                start.model_copy(update={"alerts": tuple(alerts[:WITH_START])}),
                 id=wid,
                 task_queue=ORCHESTRATOR_QUEUE,
-                start_signal="alerts",
-                start_signal_args=[list(alerts)],
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 memo={"incident": start.incident_id, "title": start.title},
                 search_attributes=_attributes(start, alerts),
                 # A workflow task that dies with its worker is given out again after this; the default of 10 s
@@ -111,9 +135,9 @@ class IncidentEngine:
                 task_timeout=timedelta(seconds=5),
                 static_summary=start.title[:200],
             )
-        except RPCError as error:
-            raise EngineUnavailable(f"Temporal did not take the alerts: {error.message}") from error
-        return wid
+        except WorkflowAlreadyStartedError:
+            return False
+        return True
 
     async def _join(self, wid: str, alerts: Sequence[Alert]) -> str | None:
         try:
@@ -158,7 +182,7 @@ class IncidentEngine:
         try:
             await self._client.start_workflow(
                 WORKFLOW_TYPE,
-                closed.model_copy(update={"undo": request}),
+                closed.model_copy(update={"undo": request, "alerts": ()}),
                 id=f"incident-undo/{closed.incident_id}",
                 task_queue=ORCHESTRATOR_QUEUE,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
@@ -223,6 +247,9 @@ def _attributes(start: IncidentStart, alerts: Sequence[Alert]) -> TypedSearchAtt
         SearchAttributePair(PLAYBOOK, start.playbook),
         SearchAttributePair(SEVERITY, int(max(a.severity for a in alerts))),
     ]
+    first = next((phase for phase in Phase if phase in start.graph.entries), None)
+    if first is not None:
+        pairs.append(SearchAttributePair(PHASE, first.value))
     if alerts[0].account:
         pairs.append(SearchAttributePair(ACCOUNT, alerts[0].account))
     return TypedSearchAttributes(pairs)

@@ -26,6 +26,8 @@ BATCH = 200
 """Timeline entries in one store write."""
 TOGETHER = 1.0
 """Seconds that entries wait for others, where nobody is asked anything."""
+LONGEST = 4.0
+"""Seconds that they wait once that went on for a while: each write is twelve events of history."""
 
 PATIENT = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
@@ -47,6 +49,7 @@ class Delivery:
         self._stored = self._told = told
         self._wanted = 0
         self._closing = self._shipping = self._ringing = self._due = False
+        self._pause = TOGETHER
         self._timer: asyncio.Task[None] | None = None
         self._loops: list[asyncio.Task[None]] = []
 
@@ -134,16 +137,20 @@ class Delivery:
         workflow task that is lost with its worker, or given back by the server because something arrived, is done
         again, tells its entries at another time, and the store would have two that differ.
         """
-        if self._run.start.engine < 2 or self._urgent:
+        if self._run.start.engine < 2:
+            return
+        if self._urgent:
+            self._pause = TOGETHER
             return
         if not self._ringing:
-            # A timer is never taken back: that would be one event more, and it rings in a second anyway.
+            # A timer is never taken back: that would be one event more, and it rings in a moment anyway.
             self._ringing = True
             self._timer = asyncio.create_task(self._ring())
         await workflow.wait_condition(lambda: self._due or self._urgent)
 
     async def _ring(self) -> None:
-        await asyncio.sleep(TOGETHER)
+        await asyncio.sleep(self._pause)
+        self._pause = min(self._pause * 2, LONGEST)
         self._ringing, self._due = False, True
 
     @property
@@ -151,7 +158,6 @@ class Delivery:
         incident = self._journal.incident
         return (
             self._closing
-            or self._stored == 0  # people see at once that there is an incident
             or self._wanted > self._stored
             or len(self._journal.unstored) >= BATCH
             or incident.status is not IncidentStatus.OPEN

@@ -12,8 +12,10 @@ from pydantic import JsonValue
 from temporalio import workflow
 
 from soar.engine.action_steps import ActionSteps
+from soar.engine.activities import StepFailure
 from soar.engine.people_steps import WaitingSteps
-from soar.engine.run import Run, StepFailure, Stopped, bad_template
+from soar.engine.reads import Reads
+from soar.engine.run import Run, Stopped, bad_template
 from soar.engine.scope import OUTSIDE, Scope
 from soar.engine.steps import StepLife, succeeded
 from soar.model.change import ErrorInfo, Result
@@ -58,6 +60,7 @@ class Interpreter:
 
     def __init__(self, run: Run, life: StepLife, actions: ActionSteps, waiting: WaitingSteps) -> None:
         self._run, self._life, self._actions, self._waiting = run, life, actions, waiting
+        self._beside = frozenset(run.graph.beside)
 
     async def play(self) -> None:
         """Run every phase that has steps, in order.
@@ -90,12 +93,18 @@ class Interpreter:
 
     async def _chain(self, entry: str, scope: Scope) -> None:
         """Run nodes one after the other until one has no next: the end of a phase, or of a branch."""
-        nodes = self._run.graph.nodes
+        graph = self._run.graph
         current: str | None = entry
         while current is not None:
-            node = nodes[current]
-            await self._node(node, scope)
-            current = node.next
+            row = [graph.nodes[current]]
+            while (following := row[-1].next) is not None and following in self._beside:
+                row.append(graph.nodes[following])
+            if len(row) == 1:
+                await self._node(row[0], scope)
+            else:
+                here = scope.joining(Reads())
+                await _together([partial(self._node, node, here) for node in row], None)
+            current = row[-1].next
 
     async def _node(self, node: NodeBase, scope: Scope) -> None:
         life = self._life

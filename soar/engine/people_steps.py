@@ -10,9 +10,10 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, ChildWorkflowError
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
+from soar.engine.activities import StepFailure
 from soar.engine.messages import WORKFLOW_TYPE, IncidentStart, Parent
 from soar.engine.permission import Gate
-from soar.engine.run import LeftOut, Run, StepFailure, Stopped, bad_template
+from soar.engine.run import LeftOut, Run, Stopped, bad_template
 from soar.engine.scope import Scope
 from soar.engine.steps import succeeded
 from soar.model.base import JsonObject

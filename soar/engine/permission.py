@@ -7,12 +7,14 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-from soar.engine.messages import PolicyInForce
-from soar.engine.run import Run, StepFailure
+from soar.engine.activities import StepFailure
+from soar.engine.messages import PolicyInForce, ReserveRequest
+from soar.engine.run import Run, forbidden
 from soar.engine.scope import Scope
 from soar.model.change import ErrorInfo, Plan
 from soar.model.events import ApprovalClosed, ApprovalOpened, ApprovalReminded, PolicyDecided, StepDenied
 from soar.model.people import Approval, ApprovalStatus
+from soar.playbook.builtins import UNDO
 from soar.playbook.graph import ActionNode, AskNode
 from soar.playbook.policy import ApprovalTimes, PolicyDecision
 from soar.playbook.steps import ApprovalRule
@@ -28,9 +30,20 @@ class Gate:
         self._budgets = False
 
     async def permitted(
-        self, node: ActionNode, plan: Plan, scope: Scope, supersedes: str = "", drift: tuple[str, ...] = ()
+        self,
+        node: ActionNode,
+        plan: Plan,
+        scope: Scope,
+        found: PolicyInForce | None = None,
+        supersedes: str = "",
+        drift: tuple[str, ...] = (),
     ) -> str | None:
         """Ask policy, and people where policy says so.
+
+        Args:
+            found: The policy as it was when the plan was made, just now; None: it is asked for.
+            supersedes: The approval of an earlier plan, whose votes are void.
+            drift: What changed since that plan.
 
         Returns:
             The approval's id, "" where none was needed, None where people said no (which is then on record).
@@ -43,7 +56,7 @@ class Gate:
         approval = self._open_before(node.id, plan)
         if approval is None:
             async with run.busy():
-                found = await run.in_force()
+                found = found or await run.in_force()
                 decision = run.decide(found, plan=plan, node=node)
                 self._record_policy(node, decision, found)
                 if decision.outcome == "automatic":
@@ -63,20 +76,15 @@ class Gate:
         )
         return None
 
-    async def reserved(self, node: ActionNode, plan: Plan, *, asked: bool) -> None:
-        """Take a place in the policy's budgets, and see that nothing was halted since the decision.
+    def place(self, node: ActionNode, plan: Plan, *, asked: bool) -> ReserveRequest | None:
+        """The place in the policy's budgets that a permitted change takes; with it, a halt since then is seen.
 
         Args:
             asked: People decided, so that hours may have passed since policy did.
-
-        Raises:
-            StepFailure: There is no place, or changes are halted.
         """
-        if not (asked or self._budgets) or self._run.start.engine < 2:
-            return
-        granted = await self._run.reserve(node, plan)
-        if not granted.granted:
-            raise StepFailure(_forbidden(granted.reason))
+        if node.action == UNDO or not (asked or self._budgets) or self._run.start.engine < 2:
+            return None
+        return self._run.place_for(node, plan)
 
     async def look(self, node: ActionNode, plan: Plan) -> PolicyDecision:
         """Say what policy says, record it, and ask nobody.
@@ -140,7 +148,7 @@ class Gate:
             phase=node.phase,
         )
         if decision.outcome == "forbidden":
-            raise StepFailure(_forbidden(decision.rule))
+            raise StepFailure(forbidden(decision.rule))
 
     def _open_approval(
         self,
@@ -215,12 +223,6 @@ _EXPIRED = ErrorInfo(
     message="nobody who may decide did so in time; nothing was changed",
     hint="retry to ask again, or skip the step",
 )
-
-
-def _forbidden(why: str) -> ErrorInfo:
-    return ErrorInfo(
-        type="Refused", message=f"policy forbids it: {why}", hint="change the policy, or skip the step"
-    )
 
 
 def question(times: ApprovalTimes, rule: ApprovalRule) -> PolicyDecision:

@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from temporalio import exceptions as failures
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
 
+from soar.engine.activities import StepFailure
 from soar.engine.journal import Journal
-from soar.engine.messages import ORCHESTRATOR_QUEUE, IncidentStart, PolicyInForce, Reserved, ReserveRequest
+from soar.engine.messages import IncidentStart, PolicyInForce, Reserved, ReserveRequest
 from soar.engine.scope import OUTSIDE, Scope, StepsSeen, base_id
 from soar.model.alert import Alert
 from soar.model.change import ErrorInfo, Plan
@@ -21,53 +20,18 @@ from soar.model.incident import Incident
 from soar.model.terms import IncidentStatus
 from soar.playbook.builtins import UNDO
 from soar.playbook.expressions import ExpressionError
-from soar.playbook.graph import ActionNode, NodeSpec, enclosing_loops
+from soar.playbook.graph import ActionNode, enclosing_loops
 from soar.playbook.policy import Policy, PolicyDecision, decide, deciding_roles, implicated
-from soar.playbook.steps import RETRYABLE, Retry
 
 __all__ = [
-    "HEARTBEAT_TIMEOUT",
     "LeftOut",
     "Run",
-    "StepFailure",
     "Stopped",
     "bad_template",
-    "retry_policy",
-    "task_queue",
+    "forbidden",
 ]
 
-HEARTBEAT_TIMEOUT = timedelta(seconds=10)
-"""How soon a dead worker is noticed; actions heartbeat every second."""
-
-
 T = TypeVar("T")
-
-
-class StepFailure(Exception):
-    """A step could not do what it is for."""
-
-    def __init__(self, error: ErrorInfo) -> None:
-        super().__init__(error.message)
-        self.error = error
-
-    @classmethod
-    def from_activity(cls, error: ActivityError) -> StepFailure:
-        """Keep the type that the service gave the error, all the way to the timeline."""
-        cause = error.cause
-        match cause:
-            case ApplicationError() if cause.details and isinstance(cause.details[0], dict):
-                return cls(ErrorInfo.model_validate(cause.details[0]))
-            case ApplicationError():
-                return cls(ErrorInfo(type=cause.type or "Unexpected", message=cause.message[:4000]))
-            case failures.TimeoutError():
-                return cls(
-                    ErrorInfo(
-                        type="TimedOut",
-                        message=f"{error.activity_type}: no answer in time ({cause.message})",
-                        hint="is the worker of its task queue running? then retry the step",
-                    )
-                )
-        return cls(ErrorInfo(type="Unexpected", message=str(cause or error)[:4000]))
 
 
 class Stopped(Exception):
@@ -246,9 +210,9 @@ class Run:
         """The organisation's policy, halt and budgets as they are now; what decided is thereby in history."""
         return await self._now("policy.current", [], PolicyInForce)
 
-    async def reserve(self, node: ActionNode, plan: Plan) -> Reserved:
-        """Take a place in the policy's budgets for a change, at the last moment before it begins."""
-        request = ReserveRequest(
+    def place_for(self, node: ActionNode, plan: Plan) -> ReserveRequest:
+        """What a change asks of the policy's budgets."""
+        return ReserveRequest(
             incident_id=self.incident.id,
             step_id=node.id,
             plan_digest=plan.digest(self.incident.playbook_digest),
@@ -257,7 +221,16 @@ class Run:
             playbook=self.incident.playbook,
             action=node.action,
         )
-        return await self._now("policy.reserve", [request], Reserved)
+
+    async def reserve(self, place: ReserveRequest) -> None:
+        """Take a place in the policy's budgets for a change, at the last moment before it begins.
+
+        Raises:
+            StepFailure: There is none, or changes are halted.
+        """
+        granted = await self._now("policy.reserve", [place], Reserved)
+        if not granted.granted:
+            raise StepFailure(forbidden(granted.reason))
 
     async def _now(self, name: str, arguments: list[object], result: type[T]) -> T:
         """Ask the organisation something, until it answers."""
@@ -307,15 +280,17 @@ class Run:
         )
 
 
-def retry_policy(retry: Retry) -> RetryPolicy:
-    """How an action's activity is tried again. Errors that cannot pass by themselves say so and are not retried."""
-    refused = [kind for kind in RETRYABLE if kind not in retry.on] if retry.on else None
-    return RetryPolicy(
-        initial_interval=timedelta(seconds=retry.backoff),
-        backoff_coefficient=2,
-        maximum_interval=timedelta(seconds=30),
-        maximum_attempts=retry.attempts,
-        non_retryable_error_types=refused,
+def forbidden(why: str, *, nothing_done: bool = False) -> ErrorInfo:
+    """What policy does not let happen, for people.
+
+    Args:
+        nothing_done: It was about to be applied, and was not.
+    """
+    return ErrorInfo(
+        type="Refused",
+        message=f"policy forbids it: {why}",
+        hint="change the policy, or skip the step",
+        nothing_done=nothing_done,
     )
 
 
@@ -324,8 +299,3 @@ def bad_template(where: str, error: ExpressionError) -> ErrorInfo:
     return ErrorInfo(
         type="BadInput", message=f"`{where}`: {error}", hint="correct the playbook, or skip the step"
     )
-
-
-def task_queue(spec: NodeSpec) -> str | None:
-    """The queue for an action; None (the workflow's own) where it is the orchestrator's, which keeps eager start."""
-    return None if spec.queue == ORCHESTRATOR_QUEUE else spec.queue

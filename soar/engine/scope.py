@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from soar.model.incident import Incident
+
+if TYPE_CHECKING:
+    from soar.engine.reads import Reads
 
 __all__ = ["OUTSIDE", "Round", "Scope", "StepsSeen", "base_id", "instance_id"]
 
@@ -45,6 +48,7 @@ class Scope:
         deadline: When the time of a step around it is over.
         owner: The step whose time that is.
         whatever: It runs although the incident was told to stop: the undo, and the steps, that follow a failure.
+        beside: The reads that it may join.
     """
 
     rounds: tuple[Round, ...] = ()
@@ -52,6 +56,7 @@ class Scope:
     deadline: datetime | None = None
     owner: str = ""
     whatever: bool = False
+    beside: Reads | None = None
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -71,6 +76,10 @@ class Scope:
         if deadline is None or (self.deadline is not None and self.deadline <= deadline):
             return self
         return replace(self, deadline=deadline, owner=owner)
+
+    def joining(self, reads: Reads) -> Scope:
+        """The scope of a step that may do its read together with others."""
+        return replace(self, beside=reads)
 
 
 OUTSIDE = Scope()

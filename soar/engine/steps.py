@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from temporalio import workflow
 
+from soar.engine.activities import StepFailure
 from soar.engine.changes import UndoChange, effects_to_undo
-from soar.engine.run import LeftOut, Run, StepFailure, Stopped, bad_template
+from soar.engine.run import LeftOut, Run, Stopped, bad_template
 from soar.engine.scope import Scope
 from soar.model.base import JsonObject
 from soar.model.change import ErrorInfo, Result
@@ -204,7 +205,8 @@ class StepLife:
             changed = [e.step_id for e in effects_to_undo(self._run, None, node.phase)]
             undo = UndoChange(self._run, list(dict.fromkeys(changed)), node.phase)
             try:
-                await undo.commit(await undo.plan())
+                plan, _ = await undo.plan()
+                await undo.commit(plan)
             except StepFailure as failure:
                 # `effect.undo_refused` is on the timeline; the step's own failure still has to be told.
                 why = failure.error.message

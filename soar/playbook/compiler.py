@@ -8,6 +8,7 @@ from typing import Any
 
 from soar.model.spec import ActionSpec, Catalogue
 from soar.model.terms import Phase
+from soar.playbook.beside import read_beside
 from soar.playbook.builtins import with_builtins
 from soar.playbook.diagnostics import Diagnostic, PlaybookError, nearest
 from soar.playbook.graph import (
@@ -293,6 +294,7 @@ def _graph(
             for name, clock in playbook.clocks.items()
         },
         children=children,
+        beside=read_beside(nodes),
     )
 
 

@@ -292,6 +292,7 @@ class StepGraph(Fact):
         undo_on_cancel: Whether every change is put back when a person cancels.
         outputs: Bare expressions, by name.
         children: The playbooks that its steps call, by name.
+        beside: The reads that begin together with the step before them, since they need nothing of it.
     """
 
     entries: dict[Phase, str]
@@ -303,6 +304,7 @@ class StepGraph(Fact):
     severity: tuple[RaiseRule, ...] = ()
     clocks: dict[str, ClockRule] = {}
     children: dict[str, ChildPlaybook] = {}
+    beside: tuple[str, ...] = ()
 
 
 ChildPlaybook.model_rebuild()

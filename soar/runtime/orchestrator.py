@@ -9,13 +9,14 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from soar.engine.messages import PolicyInForce, Reserved, ReserveRequest
+from soar.model.base import JsonObject
 from soar.model.timeline import TimelineEntry
 from soar.playbook.diagnostics import PlaybookError
 from soar.playbook.policy import Policy, Spent, longest_window, reservation_refusal
 from soar.runtime.policy_file import PolicyFile
 from soar.store import Store
 
-__all__ = ["OrchestratorActivities"]
+__all__ = ["OrchestratorActivities", "OwnDesk"]
 
 
 class OrchestratorActivities:
@@ -71,3 +72,22 @@ class OrchestratorActivities:
             raise ApplicationError(
                 f"the policy cannot be used, so no change is made: {error}", type="PolicyBroken"
             ) from error
+
+
+class OwnDesk:
+    """The policy for the actions of a process that reaches it: the same answers, without an activity of their own.
+
+    Args:
+        own: Where they come from.
+    """
+
+    def __init__(self, own: OrchestratorActivities) -> None:
+        self._own = own
+
+    async def in_force(self) -> JsonObject:
+        """See `OrchestratorActivities.current_policy`."""
+        return (await self._own.current_policy()).model_dump(mode="json")
+
+    async def reserve(self, request: JsonObject) -> str:
+        """See `OrchestratorActivities.reserve`."""
+        return (await self._own.reserve(ReserveRequest.model_validate(request))).reason

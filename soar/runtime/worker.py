@@ -24,7 +24,7 @@ from soar.engine.messages import CHAT_QUEUE, ORCHESTRATOR_QUEUE
 from soar.engine.workflow import IncidentWorkflow
 from soar.evidence import Vault
 from soar.reports.activities import ReportActivities
-from soar.runtime.orchestrator import OrchestratorActivities
+from soar.runtime.orchestrator import OrchestratorActivities, OwnDesk
 from soar.runtime.parts import Chat, Core, Parts
 from soar.runtime.settings import Settings, SettingsError
 
@@ -140,10 +140,12 @@ def _worker(
 
 def _activities(core: Core, queue: str, executor: Executor) -> list[Callable[..., Any]]:
     found = [d for d in definitions().values() if d.spec.queue == queue]
-    activities = action_activities(found, action_services(core, queue), executor)
+    own = OrchestratorActivities(core.store, core.policy) if isinstance(core, Parts) else None
+    desk = OwnDesk(own) if own is not None else None
+    activities = action_activities(found, action_services(core, queue), executor, desk)
     if queue == ORCHESTRATOR_QUEUE:
         parts = _whole(core)
-        own = OrchestratorActivities(parts.store, parts.policy)
+        own = own or OrchestratorActivities(parts.store, parts.policy)
         reports = ReportActivities(parts.store, parts.vault, parts.settings.home / "reports")
         activities += [own.project, own.current_policy, own.reserve, reports.write]
     if queue == CHAT_QUEUE:

@@ -33,7 +33,6 @@ from soar.model.terms import IncidentStatus, StepStatus
 from soar.playbook.cacao.shelf import Shelf
 from soar.playbook.cacao.work import CacaoSettings
 from soar.playbook.compiler import compile_playbook
-from soar.runtime.plugin import workflow_runner
 
 POLICY = """
 version: 1
@@ -115,7 +114,6 @@ async def running(
                 task_queue="orchestrator",
                 workflows=[IncidentWorkflow],
                 activities=recorded.all,
-                workflow_runner=workflow_runner(),
                 graceful_shutdown_timeout=timedelta(seconds=5),
             ),
             Worker(client, task_queue=http[0].spec.queue, activities=actions),

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from engine_world import ALICE, BOB, CAROL, MIXED, World, alert, incident
 from pydantic import JsonValue
 from temporalio.client import Client
@@ -23,7 +24,7 @@ from soar.runtime.temporal_server import embedded_temporal, ensure_search_attrib
 
 HEAD = "name: lamps\nmatch: {source: test}\ncorrelate_by: [alert.uid]\nroles: {incident-commander: decides}\n"
 
-STEPS = 2_000
+STEPS = 20_000
 ALERTS = 10_000
 
 WAITING = """  - id: beside
@@ -56,6 +57,7 @@ async def real_server(folder: Path) -> AsyncIterator[RealServer]:
         yield RealServer(client)
 
 
+@pytest.mark.timeout(900)
 async def test_an_incident_of_more_steps_than_one_history_holds(tmp_path: Path) -> None:
     playbook = (
         f"{HEAD}containment:\n{WAITING}"
