@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from soar.cli import playbook_backtest, playbook_cacao, playbook_plan, playbook_test
+from soar.cli import (
+    playbook_backtest,
+    playbook_cacao,
+    playbook_diff,
+    playbook_graph,
+    playbook_new,
+    playbook_plan,
+    playbook_test,
+)
 from soar.cli.exit_codes import ExitCode
 from soar.cli.output import fail, line, say, show_json, table, write
 
@@ -18,6 +26,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 app.command("test")(playbook_test.run_playbook_tests)
 app.command("plan")(playbook_plan.plan_playbook)
 app.command("backtest")(playbook_backtest.backtest_playbook)
+app.command("diff")(playbook_diff.diff_playbooks)
+app.command("new")(playbook_new.new_playbook)
+app.command("graph")(playbook_graph.draw_playbook)
 playbook_cacao.add_to(app)
 
 

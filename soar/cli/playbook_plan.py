@@ -168,7 +168,9 @@ def _show_plan(step: DryStep, plan: Plan) -> None:
 
 def _people(asked: Asked) -> str:
     """Whom a step asks, in words."""
-    roles = " or ".join(asked.roles) or "nobody: no role may"
+    if not asked.roles:
+        return "nobody, since no role may give it"
+    roles = " or ".join(asked.roles)
     who = f"{asked.needed} {roles}" if asked.needed else roles
     if asked.people is None:
         return f"{who} (there is no roster)"

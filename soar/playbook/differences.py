@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from soar.playbook.changed_fields import changed_fields
 from soar.playbook.graph import Node, NodeBase, StepGraph
 
 __all__ = ["graph_differences"]
@@ -21,6 +22,9 @@ _WORDS = {
     "branches": "its branches",
     "spec": "what its action declares",
 }
+_OPENED = ("params", "approval", "retry")
+_FEW = 3
+"""How many fields of these are told one by one: a line of a timeline holds no more."""
 _WHOLE = {
     "failure": "what is done after a failure",
     "undo_on_failure": "whether changes are put back after a failure",
@@ -64,7 +68,12 @@ def _changed(old: Node, new: Node) -> Iterator[str]:
         yield f"{_does(old)} is now {_does(new)}"
     then, now = old.model_dump(mode="json"), new.model_dump(mode="json")
     for field in dict.fromkeys((*then, *now)):
-        if field not in ("phase", "kind", "action", "id") and then.get(field) != now.get(field):
+        if field in ("phase", "kind", "action", "id") or then.get(field) == now.get(field):
+            continue
+        inner = [c.text for c in changed_fields({field: then.get(field)}, {field: now.get(field)})]
+        if field in _OPENED and old.kind == new.kind and 0 < len(inner) <= _FEW:
+            yield from inner
+        else:
             yield _words(field, then.get(field), now.get(field))
 
 
