@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from soar.engine.approvals import role_refusal
-from soar.engine.client import Command
+from soar.engine.client import Command, IncidentEnded
 from soar.engine.messages import (
     NoteRequest,
     PersonRequest,
@@ -127,14 +127,25 @@ class Commands:
         Raises:
             ApiError: 404, the playbook is not in force any more.
         """
+        return await self.tell(incident, "upgrade", await self.upgrade_request(incident, reason))
+
+    async def upgrade_request(self, incident: Incident, reason: str) -> UpgradeRequest:
+        """What is asked of an incident that goes on with the version in force, and what differs in it.
+
+        Raises:
+            ApiError: 404, the playbook is not in force any more, or the incident's history is not kept any more.
+        """
         services = self.services
         try:
             loaded = services.library.get(incident.playbook)
         except KeyError as error:
             raise ApiError(404, "not_found", str(error.args[0])) from None
         graph = compile_playbook(loaded, services.catalogue, services.library.get)
-        running = await services.engine.start_of(incident.workflow_id, incident.run_id)
-        request = UpgradeRequest(
+        try:
+            running = await services.engine.start_of(incident.workflow_id, incident.run_id)
+        except IncidentEnded as error:
+            raise ApiError(404, "not_found", str(error), hint="it cannot be upgraded") from None
+        return UpgradeRequest(
             responder=self.person,
             channel=self.channel,
             reason=reason,
@@ -143,7 +154,6 @@ class Commands:
             graph=graph,
             differences=graph_differences(running.graph, graph),
         )
-        return await self.tell(incident, "upgrade", request)
 
     async def undo(
         self, incident: Incident, *, step_id: str | None, phase: Phase | None, reason: str

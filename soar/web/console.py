@@ -4,7 +4,7 @@
 
 import asyncio
 import secrets
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -16,17 +16,21 @@ from soar.model.incident import Incident
 from soar.model.terms import IncidentStatus, Phase
 from soar.model.timeline import TimelineEntry
 from soar.playbook.compiler import placed_steps
+from soar.playbook.graph import ActionNode, walk
 from soar.playbook.loader import LoadedPlaybook
 from soar.playbook.steps import ActionStep, kind_of_step
 from soar.store.rows import AlertStatus
 from soar.web import views
 from soar.web.api import MEDIA_TYPES, Id, ReportFormat, report_bytes
 from soar.web.commands import find_incident
+from soar.web.course import course
+from soar.web.course_views import clock_views, manageable, task_view
 from soar.web.decisions import decisions
 from soar.web.identity import responder_of_token
 from soar.web.render import page
 from soar.web.services import Services
 from soar.web.session import FLASH_COOKIE, LOGIN_COOKIE, SESSION_COOKIE, Cookies, local_path
+from soar.web.shown import shown
 from soar.web.visitor import Doors, LoginNeeded, Visitor
 
 __all__ = ["console"]
@@ -53,14 +57,7 @@ def console(app: FastAPI, services: Services) -> None:
     app.include_router(_lists(services, doors))
     app.include_router(_incident(services, doors))
     app.include_router(decisions(services, cookies, doors))
-
-
-def _shown(visitor: Visitor, template: str, here: str = "", /, **context: Any) -> HTMLResponse:
-    """A page for somebody who is logged in; a message is shown once."""
-    response = page(template, visitor=visitor, here=here, **context)
-    if visitor.flash is not None:
-        visitor.cookies.drop(response, FLASH_COOKIE)
-    return response
+    app.include_router(course(services, cookies, doors))
 
 
 def _doors(services: Services, cookies: Cookies, doors: Doors) -> APIRouter:
@@ -117,7 +114,7 @@ def _lists(services: Services, doors: Doors) -> APIRouter:
         wanted = str(status)
         found = await services.store.incidents(status=wanted, limit=PER_PAGE + 1, before=before)
         waiting = await services.store.incidents(status=IncidentStatus.WAITING.value, limit=20)
-        return _shown(
+        return shown(
             visitor,
             "incidents.html",
             "/",
@@ -138,7 +135,7 @@ def _lists(services: Services, doors: Doors) -> APIRouter:
             {"name": s.name, "title": s.title, "ready": bool(services.secrets(s.name))}
             for s in services.sources.values()
         ]
-        return _shown(
+        return shown(
             visitor,
             "alerts.html",
             "/alerts",
@@ -153,19 +150,23 @@ def _lists(services: Services, doors: Doors) -> APIRouter:
     @router.get("/playbooks")
     async def playbooks(visitor: Person) -> HTMLResponse:
         rows = [(loaded, [(phase, _steps(loaded, phase)) for phase in Phase]) for loaded in services.library]
-        return _shown(visitor, "playbooks.html", "/playbooks", rows=rows)
+        return shown(visitor, "playbooks.html", "/playbooks", rows=rows)
 
     @router.get("/actions")
     async def actions(visitor: Person) -> HTMLResponse:
         specs = sorted(services.catalogue.values(), key=lambda spec: spec.name)
         groups = [(phase, [spec for spec in specs if spec.phase is phase]) for phase in Phase]
-        return _shown(visitor, "actions.html", "/actions", groups=groups)
+        return shown(visitor, "actions.html", "/actions", groups=groups)
 
     return router
 
 
 def _steps(loaded: LoadedPlaybook, phase: Phase) -> list[tuple[str, str, str]]:
     """Id, name and kind (of an action, the action) of each step of a phase, those inside others included."""
+    if loaded.graph is not None:  # of a CACAO playbook, whose YAML is none
+        entry = loaded.graph.entries.get(phase)
+        nodes = walk(loaded.graph, entry) if entry is not None else ()
+        return [(n.id, n.name, n.action if isinstance(n, ActionNode) else n.kind) for n in nodes]
     return [
         (
             placed.id,
@@ -199,7 +200,7 @@ def _incident(services: Services, doors: Doors) -> APIRouter:
         else:
             entries = await services.store.timeline(found.id, after=found.head_seq - ENTRIES_SHOWN)
         person = visitor.person
-        return _shown(
+        return shown(
             visitor,
             "incident.html",
             incident=found,
@@ -210,6 +211,10 @@ def _incident(services: Services, doors: Doors) -> APIRouter:
                 (s, role_refusal(person, s.attention_roles, s.attention_excluded))
                 for s in found.needing_attention
             ],
+            tasks=[task_view(task, person) for task in found.open_tasks],
+            deadlines=clock_views(found),
+            paused=next((e for e in reversed(entries) if e.kind == "incident.paused"), None),
+            manage=manageable(services, found, await asyncio.to_thread(services.policy)),
             changes=views.changes(found, services.catalogue),
             residual=bool(found.residual),
             entries=entries[: -ENTRIES_SHOWN - 1 : -1],
@@ -223,7 +228,7 @@ def _incident(services: Services, doors: Doors) -> APIRouter:
         found = await find_incident(services, incident_id)
         entries = await entries_of(found)
         broken = await asyncio.to_thread(views.chain_problem, found, entries)
-        return _shown(visitor, "timeline.html", incident=found, entries=entries, broken=broken)
+        return shown(visitor, "timeline.html", incident=found, entries=entries, broken=broken)
 
     @router.get("/undo")
     async def undo(
@@ -231,7 +236,7 @@ def _incident(services: Services, doors: Doors) -> APIRouter:
     ) -> HTMLResponse:
         found = await find_incident(services, incident_id)
         layers = views.undo_layers(found, services.catalogue, step_id=step or None, phase=phase)
-        return _shown(visitor, "undo.html", incident=found, layers=layers, step_id=step, phase=phase)
+        return shown(visitor, "undo.html", incident=found, layers=layers, step_id=step, phase=phase)
 
     @router.get("/report")
     async def report(visitor: Person, incident_id: str, format: ReportFormat = "html") -> Response:  # noqa: ARG001

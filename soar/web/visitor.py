@@ -17,8 +17,9 @@ from soar.web.session import Cookies, Flash
 
 __all__ = ["Doors", "LoginNeeded", "Visitor"]
 
-MAX_FORM = 64 * 1024
-MAX_FIELDS = 20
+MAX_FORM = 512 * 1024
+MAX_FIELDS = 120
+"""A task may ask for much."""
 
 
 class LoginNeeded(Exception):

@@ -219,7 +219,7 @@ async def test_decisions_reach_the_engine_and_the_answer_is_shown_once(shown: Wo
         ({"decision": "retry"}, "/incidents/INC-1/steps/none/decisions", 404),
         ({"text": ""}, FORMS[3], 422),
         ({"text": "x"}, "/incidents/INC-2/notes", 404),
-        ({"text": "x" * 70_000}, FORMS[3], 413),
+        ({"text": "x" * 600_000}, FORMS[3], 413),
         ({str(i): "x" for i in range(50)}, FORMS[3], 422),
     ],
 )

@@ -19,12 +19,21 @@
     live.className = "live " + kind;
   };
 
+  const touched = (field) => {
+    if (field.type === "radio" || field.type === "checkbox") return field.checked !== field.defaultChecked;
+    if (field.tagName === "SELECT") {
+      const given = [...field.options].findIndex((option) => option.defaultSelected);
+      return field.selectedIndex !== Math.max(given, 0);
+    }
+    return field.value !== field.defaultValue;
+  };
+
   // Nothing may move under somebody who reads, types, or is about to click on a decision.
   const busy = () => {
     const page = main();
     if (pressed || sending) return true;
     if (page.querySelector("form:focus-within, form:hover")) return true;
-    if ([...page.querySelectorAll("textarea")].some((area) => area.value !== "")) return true;
+    if ([...page.querySelectorAll("textarea, select, input:not([type=hidden])")].some(touched)) return true;
     const selection = getSelection();
     return Boolean(selection && !selection.isCollapsed && page.contains(selection.anchorNode));
   };
