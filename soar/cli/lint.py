@@ -22,23 +22,35 @@ from soar.playbook.loader import LoadedPlaybook, load_playbook
 __all__ = ["Checker", "file_uri", "playbook_files", "put_right", "show"]
 
 
-def playbook_files(paths: Iterable[Path]) -> list[Path]:
+def playbook_files(paths: Iterable[Path], folders: Iterable[Path] = ()) -> list[Path]:
     """The playbooks that some paths name: files, and what is in folders.
+
+    Args:
+        folders: Where a playbook is looked for that is given by its name.
 
     Raises:
         CommandFailed: One does not exist, or there is no playbook.
     """
+    in_force = list(folders)
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
             files += _in_folder(path)
         elif path.exists():
             files.append(path)
+        elif named := _by_name(path, in_force):
+            files.append(named)
         else:
-            fail(f"{path} does not exist", ExitCode.NOT_FOUND)
+            fail(f"{path} does not exist, and no playbook in force has this name", ExitCode.NOT_FOUND)
     if not files:
         fail("no playbook was found there, so nothing was checked", ExitCode.NOT_FOUND)
     return list(dict.fromkeys(files))
+
+
+def _by_name(path: Path, folders: list[Path]) -> Path | None:
+    """The file of a playbook that is named as its file is: which holds its name may not be readable."""
+    files = [f for folder in folders if folder.is_dir() for f in _in_folder(folder)]
+    return next((f for f in files if str(path) == f.name.partition(".")[0]), None)
 
 
 def _in_folder(folder: Path) -> list[Path]:

@@ -35,7 +35,8 @@ playbook_cacao.add_to(app)
 @app.command()
 def lint(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Files or folders. Default: the playbooks in force.")
+        list[Path] | None,
+        typer.Argument(help="Files, folders, or names of playbooks. Default: all in force."),
     ] = None,
     strict: Annotated[bool, typer.Option(help="Warnings fail as well.")] = False,
     fix: Annotated[
@@ -67,7 +68,7 @@ def lint(
         except KeyError as error:
             fail(str(error.args[0]), ExitCode.NOT_FOUND)
     folders = list(load_settings().playbook_folders)
-    files = playbook_files(paths or folders)
+    files = playbook_files(paths or folders, folders)
     checker = Checker(catalogue(), files, folders)
     if fix:
         for diagnostic in put_right(checker, files):

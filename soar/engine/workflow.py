@@ -243,6 +243,7 @@ class IncidentWorkflow(Commands):
                 playbook_digest=start.playbook_digest,
                 contains=contained_by(start.graph),
                 parent=start.parent.incident_id if start.parent else "",
+                inputs=start.inputs,
             ),
             f"Incident opened: {start.title}",
             phase=Phase.PREPARATION,

@@ -68,6 +68,7 @@ class IncidentOpened(Fact):
     playbook: str
     playbook_digest: Digest
     parent: str = Field(default="", description="the incident whose playbook called this one's")
+    inputs: JsonObject = Field(default={}, description="the values of the playbook's inputs")
     contains: tuple[str, ...] = Field(
         default=(),
         description="the step ids of the containment phase's changes: contained means all achieved",

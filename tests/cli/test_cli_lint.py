@@ -114,6 +114,13 @@ def test_info_does_not_fail_and_strict_is_about_warnings(soar: Any, tmp_path: Pa
     assert soar("playbook", "lint", "--strict", str(file))[0] == ExitCode.FAILED
 
 
+def test_a_playbook_in_force_is_checked_by_its_name(soar: Any) -> None:
+    code, _, err = soar("playbook", "lint", "aws-s3-public-bucket")
+    assert (code, err.strip()) == (0, "1 playbook(s): 0 errors, 0 warnings, 0 info")
+    code, _, err = soar("playbook", "lint", "aws-s3-public")
+    assert (code, "no playbook in force has this name" in err) == (ExitCode.NOT_FOUND, True)
+
+
 def test_a_rule_is_explained(soar: Any) -> None:
     code, out, _ = soar("playbook", "lint", "--explain", "may-be-null")
     assert (code, out.startswith("warning[may-be-null]:"), "alert.actor.name" in out) == (0, True, True)

@@ -54,11 +54,12 @@ def run_incident(file: Path, name: str) -> list[TimelineEntry]:
 
 
 def rewritten(entries: Sequence[TimelineEntry], incident_id: str, drop: str = "") -> list[TimelineEntry]:
-    """The same timeline under another id, as a release wrote it that did not know a field of `step.succeeded`."""
+    """The same timeline under another id, as a release wrote it that did not know a field of one kind of entry."""
     found: list[TimelineEntry] = []
     head = genesis(incident_id)
     for entry in entries:
-        data = {k: v for k, v in entry.data.items() if not (entry.kind == "step.succeeded" and k == drop)}
+        unknown = {"incident.opened": "inputs", "step.succeeded": "params"}.get(entry.kind)
+        data = {k: v for k, v in entry.data.items() if not (drop and k == drop == unknown)}
         if entry.kind == "incident.opened":
             data["incident_id"] = incident_id
         draft = entry.model_copy(update={"incident_id": incident_id, "data": data, "prev_hash": head})

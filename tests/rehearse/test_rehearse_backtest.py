@@ -110,9 +110,22 @@ async def test_a_denial_is_of_people_and_not_of_the_playbook(url: str) -> None:
     assert rows(result)["close"].now == "would change"
 
 
-async def test_the_inputs_of_an_older_record_are_not_known(incidents: Timelines, url: str) -> None:
-    """They are what made this step plan something else than is on record."""
+async def test_an_incident_is_replayed_with_the_inputs_that_it_ran_with(
+    incidents: Timelines, url: str
+) -> None:
+    """They are not those in force, with which a step would plan something else."""
     result = await replayed(url, MINER, incidents[MINER][0].incident_id)
+    assert not any("inputs" in note for note in result.notes)
+    assert not result.differs
+
+
+async def test_the_inputs_of_an_older_record_are_not_known(incidents: Timelines, tmp_path: Path) -> None:
+    """They are what made this step plan something else than is on record."""
+    older = rewritten(incidents[MINER], "INC-OLDER", drop="inputs")
+    verify_chain(older, "INC-OLDER")
+    url = f"sqlite+aiosqlite:///{tmp_path / 'older.db'}"
+    await store_of(url, [older])
+    result = await replayed(url, MINER, "INC-OLDER")
     assert any("the record does not say with which ones it ran" in note for note in result.notes)
     standby = rows(result)["standby"]
     assert standby.verdict == "unknown"
