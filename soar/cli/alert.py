@@ -105,13 +105,16 @@ def send(
 
     import httpx
 
+    from soar.runtime.settings import load_settings
     from soar.sources.auth import sign
 
     known = _source(source)
     variable = f"SOAR_SOURCE_{source.upper()}_SECRETS"
-    secret = secret or os.environ.get(variable, "").split(",")[0].strip()
     if not secret:
-        fail(f"no secret: give --secret, or set {variable}", ExitCode.NOT_PERMITTED)
+        in_force = load_settings().source_secrets.get(source, ())
+        secret = in_force[0].get_secret_value() if in_force else ""
+    if not secret:
+        fail(f"no secret: give --secret, or set {variable} or {variable}_FILE", ExitCode.NOT_PERMITTED)
     url = f"{os.environ.get('SOAR_URL', DEFAULT_URL).rstrip('/')}/hooks/{known.name}"
     failed = 0
     for number, payload in enumerate(_payloads(file), start=1):

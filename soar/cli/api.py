@@ -23,6 +23,7 @@ _CODES = {
     401: ExitCode.NOT_PERMITTED,
     403: ExitCode.NOT_PERMITTED,
     404: ExitCode.NOT_FOUND,
+    422: ExitCode.USAGE,
     503: ExitCode.UNREACHABLE,
 }
 

@@ -267,8 +267,13 @@ def undo(
 
     Example: soar incident undo INC-7K3F9QXA --step isolate --reason "false alarm"
     """
+    from soar.model.terms import Phase
+
     if sum((bool(step), bool(phase), everything)) != 1:
         fail("say what to put back: --step STEP, --phase PHASE or --all", ExitCode.USAGE)
+    phases = [p.value for p in Phase]
+    if phase and phase not in phases:
+        fail(f"there is no phase {phase!r}; there are {', '.join(phases)}", ExitCode.USAGE)
     api = Api()
     incident = api.incident(incident_id)
     mine = [

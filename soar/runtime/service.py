@@ -10,6 +10,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 import uvicorn
 from temporalio.service import RPCError
@@ -86,7 +87,11 @@ async def run_web(
             slack_signing_secret=(
                 settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else ""
             ),
-            temporal_ui_url=temporal_ui_url,
+            temporal_ui_url=(
+                f"{temporal_ui_url.rstrip('/')}/namespaces/{quote(settings.temporal_namespace, safe='')}"
+                if temporal_ui_url
+                else ""
+            ),
             secure_cookies=settings.public_url.startswith("https://"),
         )
     )

@@ -14,7 +14,7 @@ from soar import __version__
 from soar.store import StoreUnavailable
 from soar.web.api import api
 from soar.web.console import console
-from soar.web.errors import install_error_handlers
+from soar.web.errors import install_error_handlers, unexpected
 from soar.web.hooks import hooks
 from soar.web.services import Services
 from soar.web.slack import slack
@@ -42,7 +42,10 @@ class SecurityHeaders(BaseHTTPMiddleware):
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """See base class."""
-        response = await call_next(request)
+        try:
+            response = await call_next(request)
+        except Exception as error:  # noqa: BLE001 - logged with its trace; even this answer has the headers
+            response = unexpected(request, error)
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         return response

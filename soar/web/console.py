@@ -256,4 +256,4 @@ def _temporal(services: Services, incident: Incident) -> str:
     if not base.startswith(("http://", "https://")):
         return ""
     workflow = quote(incident.workflow_id, safe="")
-    return f"{base}/namespaces/default/workflows/{workflow}/{quote(incident.run_id, safe='')}/history"
+    return f"{base}/workflows/{workflow}/{quote(incident.run_id, safe='')}/history"

@@ -15,7 +15,7 @@ from soar.playbook.diagnostics import PlaybookError
 from soar.store import StoreUnavailable
 from soar.web.render import page
 
-__all__ = ["ApiError", "ErrorBody", "install_error_handlers"]
+__all__ = ["ApiError", "ErrorBody", "install_error_handlers", "unexpected"]
 
 _log = logging.getLogger("soar.web")
 RETRY_SECONDS = "5"
@@ -66,6 +66,17 @@ def _answer(request: Request, status: int, detail: ErrorDetail) -> Response:
         message, hint = detail.message, detail.hint
         return page("error.html", status=status, headers=headers, heading=heading, message=message, hint=hint)
     return JSONResponse({"error": detail.model_dump()}, status_code=status, headers=headers)
+
+
+def unexpected(request: Request, error: Exception) -> Response:
+    """The answer to a fault of ours: nothing of it is shown, and the log has all of it."""
+    _log.error("web.failed", extra={"path": request.url.path[:200]}, exc_info=error)
+    detail = ErrorDetail(
+        code="failed",
+        message="something went wrong here; it may have been done",
+        hint="look whether it was; the server's log has what happened",
+    )
+    return _answer(request, 500, detail)
 
 
 def install_error_handlers(app: FastAPI) -> None:

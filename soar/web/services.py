@@ -70,7 +70,7 @@ class Services:
         slack_signing_secret: Empty: clicks do not come by HTTP.
         session_key: Signs the console's cookies.
         temporal_ready: Whether Temporal answers.
-        temporal_ui_url: For a link in the console; empty: none.
+        temporal_ui_url: Of the namespace in Temporal's UI, for a link in the console; empty: none.
     """
 
     store: Store

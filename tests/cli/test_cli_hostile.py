@@ -123,4 +123,4 @@ def test_a_file_that_begins_with_a_byte_order_mark(soar: Any, tmp_path: Path) ->
 def test_unmatched_alerts_and_unknown_statuses(soar: Any, server: World) -> None:
     assert json.loads(soar("alert", "list", "--status", "unmatched", "--json")[1]) == []
     code, out, err = soar("alert", "list", "--status", "bogus")
-    assert (code, out, "unmatched" in err) == (ExitCode.FAILED, "", True)
+    assert (code, out, "unmatched" in err) == (ExitCode.USAGE, "", True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from web_world import HTML, IRENE, REPORT, World, busy, csrf_of, web_world
+from web_world import HTML, IRENE, REPORT, TOKEN, World, busy, csrf_of, web_world
 
 from soar.engine.client import EngineUnavailable, IncidentEnded
 from soar.engine.messages import NoteRequest, Reply, StepDecisionRequest, UndoRequest, VoteRequest
@@ -246,3 +246,31 @@ async def test_refusals_and_failures_are_shown(shown: World) -> None:
     page = (await shown.http.get("/incidents/INC-1")).text
     assert 'class="flash problem"' in page
     assert "you hold no role" in page
+
+
+async def test_a_fault_of_ours_is_an_answer_with_the_headers(
+    shown: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await shown.log_in()
+
+    async def broken(*_args: object, **_kwargs: object) -> None:
+        raise ZeroDivisionError("a secret detail")
+
+    monkeypatch.setattr(type(shown.services.store), "timeline", broken)
+    reply = await shown.http.get("/incidents/INC-1/timeline", headers=HTML)
+    assert reply.status_code == 500
+    assert "secret detail" not in reply.text
+    assert "default-src 'none'" in reply.headers["content-security-policy"]
+    assert "ZeroDivisionError: a secret detail" in caplog.text
+    reply = await shown.http.get(
+        "/api/v1/incidents/INC-1/timeline", headers={"authorization": f"Bearer {TOKEN}"}
+    )
+    assert (reply.status_code, reply.json()["error"]["code"]) == (500, "failed")
+
+
+async def test_the_link_to_temporal_leads_to_the_workflow(tmp_path: Path) -> None:
+    async with web_world(tmp_path, temporal_ui_url="http://ui.test/namespaces/ir") as world:
+        await world.store.project(busy())
+        await world.log_in()
+        text = (await world.http.get("/incidents/INC-1", headers=HTML)).text
+    assert 'href="http://ui.test/namespaces/ir/workflows/incident%2Ftest%2FINC-1/r/history"' in text
