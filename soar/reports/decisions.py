@@ -11,10 +11,14 @@ from soar.model.events import (
     StepNeedsAttention,
     VoteCast,
 )
+from soar.model.timeline import TimelineEntry
 from soar.reports.facts import Facts, OpenedApproval, milliseconds, who
 from soar.reports.sections import ApprovalRow, AttentionRow, PlanShown, PolicyRow, RefusalRow, VoteRow
 
-__all__ = ["approvals", "attention", "policy"]
+__all__ = ["QUESTION", "approvals", "attention", "policy", "refusal_row"]
+
+QUESTION = "approve"
+"""The action of the plan that a question to people is bound to."""
 
 
 def approvals(facts: Facts) -> tuple[ApprovalRow, ...]:
@@ -56,6 +60,7 @@ def _approval(
     event, opened, closed = asked.event, asked.opened, asked.closed
     return ApprovalRow(
         id=event.approval_id,
+        question=asked.plan is not None and asked.plan.action == QUESTION,
         step_id=event.step_id,
         step_name=facts.step_name(event.step_id),
         status=asked.status,
@@ -75,11 +80,11 @@ def _approval(
         refusals=refusals,
         supersedes=event.supersedes,
         drift=event.drift,
-        shown=None if asked.plan is None else _shown(facts, asked.plan, event.plan_digest),
+        shown=None if asked.plan is None else _shown(asked.plan, event.plan_digest, asked.playbook_digest),
     )
 
 
-def _shown(facts: Facts, plan: Plan, digest: str) -> PlanShown:
+def _shown(plan: Plan, digest: str, playbook_digest: str) -> PlanShown:
     return PlanShown(
         action=plan.action,
         summary=plan.summary,
@@ -92,7 +97,7 @@ def _shown(facts: Facts, plan: Plan, digest: str) -> PlanShown:
         warnings=plan.warnings,
         undo=plan.undo,
         digest=digest,
-        digest_matches=plan.digest(facts.incident.playbook_digest) == digest,
+        digest_matches=plan.digest(playbook_digest) == digest,
     )
 
 
@@ -100,17 +105,20 @@ def _refusals(facts: Facts) -> dict[str, list[RefusalRow]]:
     """By the approval or step that somebody tried to decide."""
     rows: dict[str, list[RefusalRow]] = {}
     for entry, event in facts.of(RefusalRecorded):
-        rows.setdefault(event.subject, []).append(
-            RefusalRow(
-                seq=entry.seq,
-                time=entry.time,
-                subject=event.subject,
-                responder=event.responder,
-                decision=event.decision,
-                reason=event.reason,
-            )
-        )
+        rows.setdefault(event.subject, []).append(refusal_row(entry, event))
     return rows
+
+
+def refusal_row(entry: TimelineEntry, event: RefusalRecorded) -> RefusalRow:
+    """Somebody tried to do something and was not allowed to."""
+    return RefusalRow(
+        seq=entry.seq,
+        time=entry.time,
+        subject=event.subject,
+        responder=event.responder,
+        decision=event.decision,
+        reason=event.reason,
+    )
 
 
 def attention(facts: Facts) -> tuple[AttentionRow, ...]:
@@ -139,15 +147,8 @@ def attention(facts: Facts) -> tuple[AttentionRow, ...]:
                 )
             case RefusalRecorded() if event.subject in open_:
                 row = rows[open_[event.subject]]
-                refusal = RefusalRow(
-                    seq=entry.seq,
-                    time=entry.time,
-                    subject=event.subject,
-                    responder=event.responder,
-                    decision=event.decision,
-                    reason=event.reason,
-                )
-                rows[open_[event.subject]] = row.model_copy(update={"refusals": (*row.refusals, refusal)})
+                refusals = (*row.refusals, refusal_row(entry, event))
+                rows[open_[event.subject]] = row.model_copy(update={"refusals": refusals})
             case AttentionResolved() if event.step_id in open_:
                 index = open_.pop(event.step_id)
                 rows[index] = rows[index].model_copy(

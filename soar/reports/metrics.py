@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
+from soar.model.course import (
+    Assigned,
+    CancelRequested,
+    EffectExpirySet,
+    IncidentPaused,
+    PlaybookUpgraded,
+    SeveritySet,
+    SkipRequested,
+    TaskDone,
+)
 from soar.model.events import AlertJoined, AttentionResolved, IncidentClosed, PhaseEnded, VoteCast
 from soar.model.terms import Phase, Risk, StepStatus
 from soar.model.timeline import ActorKind
+from soar.playbook.builtins import UNDO
+from soar.reports.containment import containment, left_out
 from soar.reports.facts import Facts, milliseconds
-from soar.reports.sections import EffectRow, Metric
-from soar.reports.summary import containment
+from soar.reports.sections import ClockRow, Metric
+from soar.reports.told import Told
 
 __all__ = ["metrics"]
+
+DECISIONS = (
+    Assigned,
+    AttentionResolved,
+    CancelRequested,
+    EffectExpirySet,
+    IncidentPaused,
+    PlaybookUpgraded,
+    SeveritySet,
+    SkipRequested,
+    TaskDone,
+)
+"""What shows, besides a vote, that a person has taken the incident up."""
 
 Point = tuple[datetime, int | None]
 """A time, and the entry that tells of it."""
 
 
-def metrics(facts: Facts, changes: Sequence[EffectRow]) -> tuple[Metric, ...]:
-    """Detect, acknowledge, contain, recover, dwell and duration; what is missing says why."""
+def metrics(facts: Facts, told: Told) -> tuple[Metric, ...]:
+    """Detect, acknowledge, contain, recover, dwell, duration and every deadline; what is missing says why."""
     first, detected = _first_activity(facts), _detected(facts)
     opened: Point = (facts.incident.opened_at, facts.timeline[0].seq)
     no_first = "no alert tells when the malicious activity began"
-    contained = containment(facts, changes)
+    contained = containment(facts, told.changes)
     contained_point = (contained.at, contained.seq) if contained.at else None
     not_contained = contained.statement
     person = _first_decision(facts)
@@ -65,7 +89,22 @@ def metrics(facts: Facts, changes: Sequence[EffectRow]) -> tuple[Metric, ...]:
             no_first if first is None else not_contained,
         ),
         _metric("duration", "Duration", "incident opened → closed", opened, closed, still_open),
+        *(_deadline(clock) for clock in told.clocks),
     )
+
+
+def _deadline(clock: ClockRow) -> Metric:
+    missing = {"missed": "missed, and not met since", "running": "not met, and not due yet"}
+    met = None if clock.met_at is None else (clock.met_at, clock.met_seq)
+    metric = _metric(
+        f"deadline.{clock.name}",
+        f"Deadline: {clock.label}",
+        "the deadline's start → what it asks for was done",
+        (clock.started_at, clock.seq),
+        met,
+        missing.get(clock.outcome, ""),
+    )
+    return metric.model_copy(update={"limit_milliseconds": clock.allowed_milliseconds})
 
 
 def _metric(
@@ -104,7 +143,7 @@ def _first_activity(facts: Facts) -> Point | None:
 
 def _first_decision(facts: Facts) -> Point | None:
     for entry, event in facts.events:
-        by_person = isinstance(event, AttentionResolved) and entry.actor.kind is ActorKind.PERSON
+        by_person = isinstance(event, DECISIONS) and entry.actor.kind is ActorKind.PERSON
         if by_person or isinstance(event, VoteCast):
             return entry.time, entry.seq
     return None
@@ -113,7 +152,7 @@ def _first_decision(facts: Facts) -> Point | None:
 def _recovered(facts: Facts) -> tuple[Point | None, str]:
     steps = [s for s in facts.incident.steps.values() if s.phase is Phase.RECOVERY]
     # A skipped step that never failed was not wanted here.
-    wanted = [s for s in steps if s.status is not StepStatus.SKIPPED or s.error is not None]
+    wanted = [s for s in steps if s.status is not StepStatus.SKIPPED or left_out(s)]
     ended = [e for e, event in facts.of(PhaseEnded) if event.phase is Phase.RECOVERY]
     if not ended:
         return None, "the recovery phase has not ended"
@@ -126,6 +165,7 @@ def _recovered(facts: Facts) -> tuple[Point | None, str]:
         facts.step_name(s.id)
         for s in wanted
         if s.risk is not Risk.READ
+        and not (s.child or s.action == UNDO)  # what they did is proven in its own place
         and s.status is StepStatus.SUCCEEDED
         and not any(la.verification and la.verification.verified for la in facts.layers_of(s.id))
     ]

@@ -9,13 +9,17 @@ from soar.model.events import NoteAdded
 from soar.model.incident import Incident
 from soar.model.terms import Phase
 from soar.model.timeline import ActorKind, ChainBroken, TimelineEntry, genesis, verify_chain
-from soar.reports.decisions import approvals, attention, policy
+from soar.reports.decisions import attention, policy
 from soar.reports.facts import Facts, who
+from soar.reports.flow import waits
+from soar.reports.gaps import gaps
 from soar.reports.metrics import metrics
-from soar.reports.response import effects, response
+from soar.reports.people import interventions, questions
+from soar.reports.response import response
 from soar.reports.sections import Appendix, ChainCheck, Cover, HumanSection, NoteRow, Report, TimelineRow
 from soar.reports.subject import detection, evidence, impact, indicators, techniques
-from soar.reports.summary import gaps, summary
+from soar.reports.summary import summary
+from soar.reports.told import tell
 
 __all__ = ["Report", "build_report"]
 
@@ -61,25 +65,32 @@ def build_report(
         )
     facts = Facts(incident, timeline)
     chain = _chain(incident, timeline)
-    changes = effects(facts)
-    asked = approvals(facts)
+    told = tell(facts)
     return Report(
         cover=_cover(incident, timeline, chain),
-        summary=summary(facts, chain, changes, asked),
+        summary=summary(facts, chain, told),
         impact=impact(facts),
-        metrics=metrics(facts, changes),
+        metrics=metrics(facts, told),
+        clocks=told.clocks,
+        course=told.course,
         detection=detection(facts),
         techniques=techniques(facts),
         response=response(facts),
-        approvals=asked,
+        approvals=told.asked,
+        tasks=told.tasks,
+        questions=questions(told.asked),
+        waits=waits(facts),
+        loops=told.loops,
+        called=told.called,
+        interventions=interventions(facts),
         attention=attention(facts),
         policy=policy(facts),
-        effects=changes,
-        residual=tuple(e.number for e in changes if e.in_place),
+        effects=told.changes,
+        residual=tuple(e.number for e in told.changes if e.in_place),
         evidence=evidence(facts),
         indicators=indicators(facts),
         timeline=_timeline(facts),
-        gaps=gaps(facts, chain, changes, asked),
+        gaps=gaps(facts, chain, told),
         notes=tuple(
             NoteRow(seq=entry.seq, time=entry.time, author=who(entry), text=event.text)
             for entry, event in facts.of(NoteAdded)
@@ -105,6 +116,8 @@ def _cover(incident: Incident, timeline: Sequence[TimelineEntry], chain: ChainCh
         incident_id=incident.id,
         title=incident.title,
         severity=incident.severity.label,
+        assignee=incident.assignee_name or incident.assignee,
+        parent=incident.parent,
         status=incident.status,
         phase=incident.phase,
         account=incident.account,

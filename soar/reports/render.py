@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from soar.model.base import JsonObject, canonical_json
 from soar.reports import text
 from soar.reports.chart import timeline_chart
-from soar.reports.sections import Report
+from soar.reports.sections import Report, WaitEnd
 from soar.reports.summary import IN_PLACE_WORDS
 
 __all__ = ["MEDIA_TYPES", "render", "report_schema", "to_html", "to_json", "to_markdown"]
@@ -22,6 +22,22 @@ MEDIA_TYPES = {
     "md": "text/markdown; charset=utf-8",
 }
 """The formats, by the name that is also the file's ending."""
+
+
+WAIT_ENDS: dict[WaitEnd, str] = {
+    "time": "its time was over",
+    "condition": "it happened",
+    "alert": "an alert came",
+    "person": "a person skipped it",
+    "stopped": "it was stopped",
+    "waiting": "not ended",
+}
+SEVERITY_CAUSES = {
+    "opened": "as it was opened",
+    "alert": "an alert",
+    "rule": "the playbook",
+    "person": "a person",
+}
 
 
 def to_json(report: Report) -> bytes:
@@ -57,6 +73,8 @@ def _render(template: str, report: Report, environment: Environment) -> bytes:
         r=report,
         chart=timeline_chart(report),
         in_place=IN_PLACE_WORDS,
+        wait_ends=WAIT_ENDS,
+        severity_causes=SEVERITY_CAUSES,
         effects={effect.number: effect for effect in report.effects},
     )
     # A lone surrogate cannot be written in UTF-8; `text.clean` has shown it by its code point already.
@@ -74,7 +92,12 @@ def _environment(**options: Any) -> Environment:
         **options,
     )
     environment.filters.update(
-        when=text.when, duration=text.duration, size=text.size, value=text.value, defang=text.indicator
+        when=text.when,
+        duration=text.duration,
+        size=text.size,
+        value=text.value,
+        provided=text.provided,
+        defang=text.indicator,
     )
     return environment
 

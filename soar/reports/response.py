@@ -1,8 +1,7 @@
-"""The response: phases with their steps, and every change that was begun."""
+"""The response: phases with their steps."""
 
 from __future__ import annotations
 
-from soar.model.change import EffectStatus
 from soar.model.events import (
     AttentionResolved,
     PhaseEnded,
@@ -15,13 +14,12 @@ from soar.model.events import (
     VoteCast,
 )
 from soar.model.incident import StepRecord
-from soar.model.people import ApprovalStatus, Decision
 from soar.model.terms import Phase
 from soar.model.timeline import ActorKind, TimelineEntry
-from soar.reports.facts import Facts, Layer, milliseconds, who
-from soar.reports.sections import EffectRow, PhaseSection, StepRow
+from soar.reports.facts import Facts, milliseconds, who
+from soar.reports.sections import PhaseSection, StepRow
 
-__all__ = ["effects", "response"]
+__all__ = ["response"]
 
 
 def response(facts: Facts) -> tuple[PhaseSection, ...]:
@@ -103,54 +101,3 @@ def _people(facts: Facts) -> dict[str, list[str]]:
             case _:
                 pass
     return {step_id: list(names) for step_id, names in found.items()}
-
-
-def effects(facts: Facts) -> tuple[EffectRow, ...]:
-    """Every change that was begun, oldest first, numbered from 1."""
-    return tuple(_effect(facts, number, layer) for number, layer in enumerate(facts.layers, start=1))
-
-
-def _effect(facts: Facts, number: int, layer: Layer) -> EffectRow:
-    plan = layer.plan
-    return EffectRow(
-        number=number,
-        step_id=layer.step_id,
-        step_name=facts.step_name(layer.step_id),
-        phase=layer.phase,
-        action=plan.action if plan else "",
-        summary=plan.summary if plan else "",
-        account=plan.account if plan else "",
-        region=plan.region if plan else "",
-        targets=plan.targets if plan else (),
-        changes=plan.changes if plan else (),
-        plan_digest=layer.plan_digest,
-        status=layer.status,
-        in_place=layer.status.in_place,
-        approved_by=_approved_by(facts, layer),
-        started_at=layer.started.time,
-        started_seq=layer.started.seq,
-        applied_at=layer.applied.time if layer.applied else None,
-        applied_seq=layer.applied.seq if layer.applied else None,
-        result=layer.result,
-        verification=layer.verification,
-        error=None if layer.status is EffectStatus.VERIFIED else layer.error,
-        undo_described=plan.undo if plan else "",
-        undo=layer.undo,
-    )
-
-
-def _approved_by(facts: Facts, layer: Layer) -> tuple[str, ...]:
-    """The people whose approving votes on this very digest stand before the change."""
-    names: dict[str, None] = {}
-    for entry, event in facts.of(VoteCast):
-        asked = facts.approvals.get(event.approval_id)
-        if (
-            asked is not None
-            and asked.status is ApprovalStatus.APPROVED
-            and asked.event.step_id == layer.step_id
-            and event.vote.plan_digest == layer.plan_digest
-            and event.vote.decision is Decision.APPROVE
-            and entry.seq < layer.started.seq
-        ):
-            names[event.vote.name or event.vote.responder] = None
-    return tuple(names)

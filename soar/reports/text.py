@@ -15,7 +15,18 @@ from pydantic import JsonValue
 
 from soar.model.base import canonical_json
 
-__all__ = ["clean", "clean_line", "code_md", "duration", "escape_md", "indicator", "size", "value", "when"]
+__all__ = [
+    "clean",
+    "clean_line",
+    "code_md",
+    "duration",
+    "escape_md",
+    "indicator",
+    "provided",
+    "size",
+    "value",
+    "when",
+]
 
 LIMIT = 600
 """Characters of one text in HTML and Markdown; the JSON holds it whole."""
@@ -85,6 +96,15 @@ def value(data: JsonValue) -> str:
     if data is None or data == "":
         return "(none)"
     return data if isinstance(data, str) else canonical_json(data)
+
+
+def provided(data: JsonValue) -> str:
+    """What a person filled in; that nobody did, where nobody did."""
+    if data is None or data == "":
+        return "Not provided"
+    if isinstance(data, bool):
+        return "yes" if data else "no"
+    return value(data)
 
 
 def when(moment: datetime | None) -> str:

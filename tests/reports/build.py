@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Self
 
 from soar.model.alert import Alert, AlertActor, Observable, ObservableType, RawRef, Resource, Technique
 from soar.model.base import JsonObject, digest_of
@@ -138,7 +139,7 @@ class Builder:
     def incident(self) -> Incident:
         return fold(self.entries)
 
-    def open(self, *alerts: Alert, contains: tuple[str, ...] = ("deactivate-key",)) -> Builder:
+    def open(self, *alerts: Alert, contains: tuple[str, ...] = ("deactivate-key",)) -> Self:
         self.add(
             IncidentOpened(
                 incident_id=self.id,
@@ -271,7 +272,7 @@ class Builder:
         self.verify(step_id)
         self.succeed(step_id)
 
-    def close(self, status: IncidentStatus = IncidentStatus.CLOSED, reason: str = "") -> Builder:
+    def close(self, status: IncidentStatus = IncidentStatus.CLOSED, reason: str = "") -> Self:
         self.add(IncidentClosed(status=status, reason=reason), f"Incident {status.value}")
         return self
 

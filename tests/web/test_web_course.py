@@ -242,10 +242,12 @@ async def test_who_lacks_the_role_is_told_so_and_sees_no_form(shown: World) -> N
     assert "Cancel the incident" not in text
 
 
-async def test_another_version_in_force_is_offered_with_what_differs(world: World) -> None:
+async def test_another_version_in_force_is_offered_with_what_differs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = "aws-s3-public-bucket"
     event, summary = opened("INC-1", "t")
-    entries = chain("INC-1", (event.model_copy(update={"playbook": name}), summary))  # type: ignore[union-attr]
+    entries = chain("INC-1", (event.model_copy(update={"playbook": name}), summary))
     await world.store.project(entries)
     loaded = world.services.library.get(name)
     from soar.engine.messages import IncidentStart
@@ -265,7 +267,7 @@ async def test_another_version_in_force_is_offered_with_what_differs(world: Worl
             graph=older,
         )
 
-    world.engine.start_of = start_of  # type: ignore[method-assign]
+    monkeypatch.setattr(world.engine, "start_of", start_of)
     csrf = await world.log_in()
     assert "Another version of this playbook is in force" in await page(world)
     offer = await page(world, "/incidents/INC-1/upgrade")
