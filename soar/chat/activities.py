@@ -15,8 +15,10 @@ from temporalio.exceptions import ApplicationError
 from soar.chat.client import ChatClient, SlackRefused, SlackThrottled, SlackUnavailable
 from soar.chat.refs import ChatRefs
 from soar.chat.settings import ChatSettings
+from soar.chat.summary_card import Paused
 from soar.chat.sync import sync_incident, told_up_to
 from soar.engine.messages import ChatSyncRequest
+from soar.model.course import IncidentPaused, Notified
 from soar.model.incident import Incident
 from soar.model.people import Responder
 from soar.model.timeline import TimelineEntry
@@ -40,21 +42,46 @@ class IncidentReader(Protocol):
         """The entries after a `seq`, in order."""
 
 
-def who_is_invited(incident: Incident, policy: Policy | None) -> list[Responder]:
-    """The responders whom this incident needs: whoever may decide something in it, and the incident commanders.
+def who_is_invited(
+    incident: Incident, policy: Policy | None, tail: Sequence[TimelineEntry] = ()
+) -> list[Responder]:
+    """The responders whom this incident needs.
+
+    They are whoever may decide or is to do something in it, whoever is told something by the entries of `tail`, and
+    the incident commanders.
 
     Whoever is implicated is not invited.
     """
     if policy is None:
         return []
     roles = {DEFAULT_ROLE}
-    excluded: set[str] = set()
     for approval in incident.approvals.values():
         roles |= set(approval.roles)
-        excluded |= set(approval.excluded)
     for step in incident.steps.values():
         roles |= set(step.attention_roles)
+    for task in incident.tasks.values():
+        roles |= set(task.roles)
+    for entry in tail:
+        if isinstance(entry.event, Notified):
+            roles |= set(entry.event.roles)
+    excluded = _excluded(incident)
     return [p for p in policy.responders if p.slack and p.id not in excluded and roles & set(p.roles)]
+
+
+def _excluded(incident: Incident) -> set[str]:
+    found: set[str] = set()
+    for approval in incident.approvals.values():
+        found |= set(approval.excluded)
+    for task in incident.tasks.values():
+        found |= set(task.excluded)
+    return found
+
+
+def _roster(incident: Incident, policy: Policy | None) -> list[Responder]:
+    """Everybody of the policy; whoever is implicated has no Slack identity here, and so is not mentioned."""
+    excluded = _excluded(incident)
+    people = policy.responders if policy is not None else ()
+    return [p.model_copy(update={"slack": ""}) if p.id in excluded else p for p in people]
 
 
 class ChatActivities:
@@ -89,6 +116,18 @@ class ChatActivities:
         async with lock:
             await self._sync(incident)
 
+    async def _paused(self, incident: Incident) -> Paused | None:
+        """Who paused it: the timeline says so, the state says only why."""
+        if incident.paused is None:
+            return None
+        after, found = 0, None
+        while entries := await self._incidents.timeline(incident.id, after=after):
+            for entry in entries:
+                if isinstance(entry.event, IncidentPaused) and entry.seq <= incident.head_seq:
+                    found = Paused(by=entry.actor.name or entry.actor.id, since=entry.time)
+            after = entries[-1].seq
+        return found
+
     async def _sync(self, incident: Incident) -> None:
         policy = await self._policy()
         tail = await self._incidents.timeline(incident.id, after=await told_up_to(incident.id, self._refs))
@@ -99,7 +138,9 @@ class ChatActivities:
                 self._refs,
                 self._client,
                 self._settings,
-                people=who_is_invited(incident, policy),
+                people=who_is_invited(incident, policy, tail),
+                roster=_roster(incident, policy),
+                paused=await self._paused(incident),
             )
         except SlackThrottled as error:
             raise ApplicationError(

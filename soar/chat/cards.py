@@ -1,12 +1,33 @@
-"""Cards: pure functions of an incident's state. The approval's card is in `approval_card.py`."""
+"""Cards: pure functions of an incident's state.
+
+The pinned card, an approval's and a task's are in `summary_card.py`, `approval_card.py` and `task_card.py`.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from soar.chat.message import Block, Message, button, context, fit, header, prose, section
-from soar.chat.text import clean, code, escaped, link, shorten, slack_date
+from soar.chat.text import clean, code, escaped, link, slack_date
 from soar.model.base import Fact
+from soar.model.course import (
+    Assigned,
+    CancelRequested,
+    ClockMet,
+    ClockMissed,
+    ClockStarted,
+    ClockWarned,
+    EffectExpirySet,
+    IncidentPaused,
+    IncidentResumed,
+    PlaybookUpgraded,
+    SeveritySet,
+    SkipRequested,
+    TaskCancelled,
+    TaskDone,
+    TaskOpened,
+    TaskOverdue,
+)
 from soar.model.events import (
     AlertJoined,
     AnyEvent,
@@ -29,18 +50,19 @@ from soar.model.events import (
 )
 from soar.model.incident import Incident, StepRecord
 from soar.model.people import Decision
-from soar.model.terms import IncidentStatus, Phase, Severity, StepStatus
+from soar.model.terms import IncidentStatus, Severity, StepStatus
 from soar.model.timeline import TimelineEntry
 
 __all__ = [
     "SEVERITY_MARK",
+    "STATUS_WORDS",
     "Links",
     "announcement",
     "attention_card",
-    "attention_value",
     "closing_message",
+    "contained_words",
     "line_for",
-    "summary_card",
+    "step_value",
     "topic",
 ]
 
@@ -53,7 +75,7 @@ SEVERITY_MARK = {
     Severity.CRITICAL: "🔴",
     Severity.FATAL: "🔴",
 }
-_STATUS_WORDS = {
+STATUS_WORDS = {
     IncidentStatus.OPEN: "running",
     IncidentStatus.WAITING: "waiting for a person",
     IncidentStatus.CLOSED: "closed",
@@ -79,20 +101,6 @@ class Links(Fact):
         return found
 
 
-def phase_progress(incident: Incident) -> str:
-    """The six phases on one line: done, under way, not begun."""
-    parts = []
-    for phase in Phase:
-        record = incident.phases.get(phase)
-        if record is None:
-            parts.append(f"○ {phase.label}")
-        elif record.ended_at is not None:
-            parts.append(f"✓ {phase.label}")
-        else:
-            parts.append(f"*▶ {phase.label}*")
-    return "  ·  ".join(parts)
-
-
 def contained_words(incident: Incident) -> str:
     """Whether the incident is contained. That word is used only for what was verified."""
     if incident.contained_at is not None:
@@ -106,63 +114,8 @@ def contained_words(incident: Incident) -> str:
     return f"⏳ not yet: {achieved} of {len(incident.contains)} changes verified"
 
 
-def summary_card(incident: Incident, links: Links) -> Message:
-    """The pinned card: the incident at a glance, at 3 a.m."""
-    mark = SEVERITY_MARK[incident.severity]
-    head = [
-        header(f"{mark} {shorten(clean(incident.title), 140)}"),
-        section(
-            "",
-            [
-                f"*Severity*\n{mark} {incident.severity.label}",
-                f"*Status*\n{_STATUS_WORDS[incident.status]}",
-                f"*Contained*\n{contained_words(incident)}",
-                f"*Account*\n{_where(incident)}",
-                f"*Alerts*\n{incident.alert_count}",
-                f"*Opened*\n{slack_date(incident.opened_at)}",
-            ],
-        ),
-        section(f"*Phases*\n{phase_progress(incident)}"),
-    ]
-    body: list[Block] = []
-    if incident.needing_attention:
-        body.append(section("*⚠️ Needs attention*"))
-        for step in incident.needing_attention[:5]:
-            what = step.error.message if step.error else "failed"
-            body.append(prose(f"{step.name}: {what}", 300))
-        body.extend(_more(len(incident.needing_attention), 5))
-    if incident.open_approvals:
-        body.append(section("*✋ Waiting for approval*"))
-        for approval in incident.open_approvals[:5]:
-            body.append(prose(approval.plan.summary, 300))
-            body.append(
-                context(
-                    f"{approval.approvals} of {approval.needed} approvals · expires {slack_date(approval.expires_at)}"
-                )
-            )
-        body.extend(_more(len(incident.open_approvals), 5))
-    if incident.incomplete:
-        body.append(section("*Not achieved*"))
-        for step in incident.incomplete[:5]:
-            body.append(prose(f"{step.name}: {step.status.value}", 200))
-        body.extend(_more(len(incident.incomplete), 5))
-    buttons = links.buttons() if incident.reports else Links(console=links.console).buttons()
-    foot: list[Block] = [{"type": "actions", "elements": buttons}] if buttons else []
-    foot.append(context(f"{code(incident.id, 80)} · playbook {code(incident.playbook, 80)}"))
-    text = f"{mark} {incident.severity.label}: {incident.title} ({_STATUS_WORDS[incident.status]})"
-    return fit(text, head, body, foot)
-
-
-def _where(incident: Incident) -> str:
-    return " ".join(code(part, 80) for part in (incident.account or "unknown", incident.region) if part)
-
-
-def _more(count: int, shown: int) -> list[Block]:
-    return [context(f"and {count - shown} more")] if count > shown else []
-
-
-def attention_value(incident_id: str, step_id: str) -> str:
-    """What the buttons of a failed step carry: two ids and nothing else."""
+def step_value(incident_id: str, step_id: str) -> str:
+    """What the buttons of a step or a task carry: two ids and nothing else."""
     return f"{incident_id}:{step_id}"
 
 
@@ -186,7 +139,7 @@ def attention_card(incident: Incident, step: StepRecord) -> Message:
             body.append(context("A part of the change may be in place."))
     foot: list[Block] = []
     if open_:
-        value = attention_value(incident.id, step.id)
+        value = step_value(incident.id, step.id)
         foot.append(
             {
                 "type": "actions",
@@ -218,7 +171,7 @@ def _attention_outcome(step: StepRecord) -> str:
 def announcement(incident: Incident, channel: str) -> Message:
     """The incident's one line in the main channel."""
     mark = SEVERITY_MARK[incident.severity]
-    state = _STATUS_WORDS[incident.status]
+    state = STATUS_WORDS[incident.status]
     contained = "contained" if incident.contained_at else "not contained"
     line = f"{mark} *{incident.severity.label}* {code(incident.title, 300)}\n{state} · {contained}"
     if channel:
@@ -233,7 +186,7 @@ def topic(incident: Incident) -> str:
     """The channel's topic, at most 250 characters as Slack has it, escaped."""
     contained = "contained" if incident.contained_at else "not contained"
     mark = f"{SEVERITY_MARK[incident.severity]} {incident.severity.label}"
-    start = f"{mark} · {_STATUS_WORDS[incident.status]} · {contained} · "
+    start = f"{mark} · {STATUS_WORDS[incident.status]} · {contained} · "
     return start + escaped(clean(incident.title), 250 - len(start))
 
 
@@ -241,7 +194,7 @@ def closing_message(incident: Incident, links: Links) -> Message:
     """The last word in the channel: how it ended, and where the report is."""
     done = incident.status is IncidentStatus.CLOSED
     title = (
-        ("✅ Incident closed" if done else f"⛔ Incident {_STATUS_WORDS[incident.status]}")
+        ("✅ Incident closed" if done else f"⛔ Incident {STATUS_WORDS[incident.status]}")
         + ": "
         + incident.title
     )
@@ -313,6 +266,26 @@ def _mark(event: AnyEvent) -> str | None:
             return "⏰"
         case AttentionResolved() | IncidentReopened():
             return "🔁"
+        case TaskOpened():
+            return "📋"
+        case TaskDone() | ClockMet():
+            return "☑️"
+        case TaskOverdue() | ClockWarned():
+            return "⏰"
+        case TaskCancelled() | SkipRequested():
+            return "⏭️"
+        case ClockMissed() | CancelRequested():
+            return "⛔"
+        case ClockStarted():
+            return "⏱️"
+        case EffectExpirySet():
+            return "⏳"
+        case IncidentPaused():
+            return "⏸️"
+        case IncidentResumed():
+            return "▶️"
+        case SeveritySet() | Assigned() | PlaybookUpgraded():
+            return "✏️"
         case NoteAdded():
             return "📝"
         case ReportWritten():

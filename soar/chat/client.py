@@ -310,6 +310,15 @@ class ChatClient:
             "chat.postEphemeral", lambda web: web.chat_postEphemeral(channel=channel, user=user, text=text)
         )
 
+    async def open_view(self, trigger_id: str, view: Mapping[str, Any]) -> None:
+        """Show a modal to whoever clicked.
+
+        Raises:
+            SlackRefused: The click is more than three seconds old (`expired_trigger_id`), or has opened one already
+                (`exchanged_trigger_id`).
+        """
+        await self._call("views.open", lambda web: web.views_open(trigger_id=trigger_id, view=dict(view)))
+
     async def person(self, user: str) -> Person:
         """What Slack says of a user now.
 

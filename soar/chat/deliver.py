@@ -10,15 +10,19 @@ from soar.chat.activities import PolicyLoader
 from soar.chat.client import ChatClient, Person, SlackRefused, SlackThrottled, SlackUnavailable
 from soar.chat.interactions import Interaction
 from soar.chat.settings import ChatSettings
-from soar.chat.text import clean, escaped
-from soar.engine.client import IncidentEnded
-from soar.engine.messages import Reply, StepDecisionRequest, VoteRequest
+from soar.chat.task_clicks import TaskClicks
+from soar.chat.text import clean, code, escaped
+from soar.engine.client import Command, IncidentEnded
+from soar.engine.messages import PersonRequest, Reply, StepDecisionRequest, VoteRequest
 from soar.model.incident import Incident
 from soar.model.people import Decision, Responder, VoteChannel
 
 __all__ = ["Commands", "InteractionHandler", "Locator"]
 
 log = logging.getLogger(__name__)
+
+_WRITTEN = 8_000
+"""Characters of a refused form that are given back."""
 
 
 class Commands(Protocol):
@@ -29,6 +33,11 @@ class Commands(Protocol):
 
     async def decide_step(self, workflow: str, request: StepDecisionRequest, *, request_id: str) -> Reply:
         """Decide about a failed step."""
+
+    async def tell(
+        self, workflow: str, command: Command, request: PersonRequest, *, request_id: str
+    ) -> Reply:
+        """Tell an incident something."""
 
 
 class Locator(Protocol):
@@ -54,6 +63,7 @@ class InteractionHandler:
     ) -> None:
         self._incidents, self._policy, self._client = incidents, policy, client
         self._commands, self._settings = commands, settings
+        self._tasks = TaskClicks(incidents, client, commands)
 
     async def handle(self, click: Interaction) -> Reply:
         """Check who clicked, pass the decision on, and tell the person if it did not count.
@@ -83,7 +93,11 @@ class InteractionHandler:
         if problem:
             reply = Reply(accepted=False, message=f"Your click did not count: {problem}.")
         if not reply.accepted:
-            await self._tell(click, reply.message)
+            text = "⛔ " + escaped(clean(reply.message), 900)
+            if click.kind == "task_done" and (written := await self._tasks.written(click)):
+                # The form is closed by now: what the person wrote must not be lost with it.
+                text += f"\nWhat you wrote: {code(written, _WRITTEN)}"
+            await self._tell(click, text)
         return reply
 
     async def _foreign(self, click: Interaction) -> str:
@@ -107,9 +121,15 @@ class InteractionHandler:
     async def _pass_on(self, click: Interaction, voter: Responder) -> Reply:
         request_id = f"slack-{click.dedupe_key[:40]}"
         try:
-            if click.kind == "vote":
-                return await self._vote(click, voter, request_id)
-            return await self._decide(click, voter, request_id)
+            match click.kind:
+                case "vote":
+                    return await self._vote(click, voter, request_id)
+                case "step_decision":
+                    return await self._decide(click, voter, request_id)
+                case "task_form":
+                    return await self._tasks.show(click, voter)
+                case "task_done":
+                    return await self._tasks.done(click, voter, request_id)
         except IncidentEnded:
             return Reply(accepted=False, message="The incident has ended: nothing more can be decided on it.")
 
@@ -144,7 +164,7 @@ class InteractionHandler:
     async def _tell(self, click: Interaction, message: str) -> None:
         """Tell the person alone. The decision stands whether or not Slack passes this on."""
         try:
-            await self._client.tell(click.channel_id, click.user_id, "⛔ " + escaped(clean(message), 900))
+            await self._client.tell(click.channel_id, click.user_id, message)
         except (SlackRefused, SlackThrottled, SlackUnavailable) as error:
             log.warning("could not tell %s that the click did not count: %s", click.user_id, error)
 

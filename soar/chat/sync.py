@@ -15,21 +15,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from soar.chat.approval_card import approval_card
-from soar.chat.cards import (
-    Links,
-    announcement,
-    attention_card,
-    closing_message,
-    line_for,
-    summary_card,
-    topic,
-)
+from soar.chat.cards import Links, announcement, attention_card, closing_message, line_for, topic
 from soar.chat.client import ChatClient, SlackRefused
 from soar.chat.message import Message, section
+from soar.chat.notice import notice
 from soar.chat.refs import ChatRef, ChatRefs
 from soar.chat.settings import ChatSettings
+from soar.chat.summary_card import Paused, summary_card
+from soar.chat.task_card import task_card
 from soar.chat.text import clean, escaped
 from soar.model.base import digest_of
+from soar.model.course import Notified
 from soar.model.incident import Incident
 from soar.model.people import Responder
 from soar.model.terms import StepStatus
@@ -78,6 +74,8 @@ async def sync_incident(
     settings: ChatSettings,
     *,
     people: Sequence[Responder] = (),
+    roster: Sequence[Responder] = (),
+    paused: Paused | None = None,
 ) -> None:
     """Bring Slack up to an incident's state.
 
@@ -85,11 +83,15 @@ async def sync_incident(
         incident: The state as stored.
         timeline_tail: The entries after `told_up_to`, in order; earlier ones do no harm.
         people: Who is invited: responders who may decide here. Those without a Slack id are left out.
+        roster: Whom a notice may mention, and whose names are known.
+        paused: Who paused the incident, where somebody did.
 
     Raises:
         SlackThrottled, SlackRefused, SlackUnavailable: Run it again later; what was done is remembered.
     """
-    await _Sync(incident, refs, client, settings, settings.links(incident.id)).run(timeline_tail, people)
+    links = settings.links(incident.id)
+    run = _Sync(incident, refs, client, settings, links, tuple(roster), paused)
+    await run.run(timeline_tail, people)
 
 
 @dataclass
@@ -99,17 +101,26 @@ class _Sync:
     client: ChatClient
     settings: ChatSettings
     links: Links
+    roster: tuple[Responder, ...]
+    paused: Paused | None
 
     async def run(self, tail: Sequence[TimelineEntry], people: Sequence[Responder]) -> None:
         channel = await self._channel()
         # What people must decide comes first: Slack lets an app post about once a second.
-        summary = await self._message(channel, "summary", summary_card(self.incident, self.links))
+        summary = await self._message(
+            channel, "summary", summary_card(self.incident, self.links, self.paused)
+        )
         for approval in self.incident.approvals.values():
             card = approval_card(self.incident, approval, self.links)
             await self._message(channel, f"approval:{approval.id}", card)
         await self._attention(channel)
+        names = {person.id: person.name for person in self.roster}
+        for task in self.incident.tasks.values():
+            card = task_card(self.incident, task, self.links, names)
+            await self._message(channel, f"task:{task.step_id}", card)
         for person in people:
             await self._invite(channel, person)
+        await self._notices(channel, tail)
         await self._once("pin", summary, lambda: self.client.pin(channel, summary))
         await self._topic(channel)
         if self.links.console:
@@ -188,6 +199,18 @@ class _Sync:
                 "cannot invite %s to %s: %s; check the roster", person.id, self.incident.id, error.error
             )
         await self._put(f"invite:{person.slack}", channel, "", "")
+
+    async def _notices(self, channel: str, tail: Sequence[TimelineEntry]) -> None:
+        """Tell people in the channel of what a playbook wants them to know; each once, for a mention rings."""
+        told = await told_up_to(self.incident.id, self.refs)
+        for entry in tail:
+            if entry.seq <= told or not isinstance(entry.event, Notified):
+                continue
+            key = f"notice:{entry.seq}"
+            ref = await self._get(key)
+            # A change of the roster must not rewrite what was said.
+            if ref is None or not ref.ts:
+                await self._message(channel, key, notice(entry.event, self.roster))
 
     async def _once(self, key: str, digest: str, act: Callable[[], Awaitable[None]]) -> None:
         ref = await self._get(key)

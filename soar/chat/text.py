@@ -20,6 +20,7 @@ __all__ = [
     "link",
     "mrkdwn",
     "plain",
+    "quoted",
     "safe_url",
     "shorten",
     "slack_date",
@@ -79,6 +80,12 @@ def code(value: str, limit: int = 300) -> str:
 def plain(value: str, limit: int) -> dict[str, object]:
     """A `plain_text` object: Slack reads nothing in it. Never empty, which Slack would refuse."""
     return {"type": "plain_text", "text": shorten(value, limit) or "–", "emoji": False}
+
+
+def quoted(text: str, most: int = 40) -> list[str]:
+    """Text of several lines, each made harmless and marked as part of it, so that none can pass for one of ours."""
+    lines = [line for part in text.splitlines() if (line := clean(part))]
+    return [f"│ {line}" for line in lines[:most]] + (["│ " + ELLIPSIS] if len(lines) > most else [])
 
 
 def mrkdwn(text: str) -> dict[str, object]:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from soar.chat.refs import ChatRef
 from soar.model.alert import Alert, Observable, ObservableType
-from soar.model.base import digest_of
+from soar.model.base import JsonObject, digest_of
 from soar.model.change import BlastRadius, Change, ErrorInfo, Plan, Result, Target, Verification
+from soar.model.course import FormSpec, TaskDone, TaskOpened, TaskOverdue
 from soar.model.events import (
     AlertJoined,
     AnyEvent,
@@ -30,9 +31,10 @@ from soar.model.fold import fold
 from soar.model.incident import Incident
 from soar.model.people import ApprovalStatus, Decision, Responder, Vote, VoteChannel
 from soar.model.terms import IncidentStatus, Phase, Risk, Severity
-from soar.model.timeline import ENGINE, TimelineEntry, append, genesis
+from soar.model.timeline import ENGINE, Actor, ActorKind, TimelineEntry, append, genesis
 
 START = datetime(2026, 3, 14, 3, 7, tzinfo=UTC)
+SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 PLAYBOOK = digest_of(b"playbook")
 IRENE = Responder(id="irene", name="Irene Castellano", slack="U0IRENE001", roles=("incident-commander",))
 JONAS = Responder(id="jonas", name="Jonas Weber", slack="U0JONAS001", roles=("observer",))
@@ -71,6 +73,18 @@ ALERT = Alert(
     ),
 )
 
+FORM = {
+    "summary": FormSpec(type="text", label="What was found"),
+    "records": FormSpec(type="number", label="Records concerned"),
+    "personal": FormSpec(type="boolean", label="Personal data"),
+    "category": FormSpec(type="choice", label="Kind of data", options=("none", "health " + "x" * 200)),
+    "since": FormSpec(type="time", label="Exposed since", required=False),
+}
+
+
+def person(name: str) -> Actor:
+    return Actor(kind=ActorKind.PERSON, id=name.lower(), name=name)
+
 
 class Story:
     """Writes a timeline, one event a minute."""
@@ -99,7 +113,7 @@ class Story:
             title,
         )
 
-    def tell(self, event: AnyEvent, summary: str = "") -> Story:
+    def tell(self, event: AnyEvent, summary: str = "", actor: Actor = ENGINE) -> Story:
         seq = len(self.entries) + 1
         if isinstance(event, PhaseStarted):
             self.phase = event.phase
@@ -110,7 +124,7 @@ class Story:
                 prev_hash=self.entries[-1].hash if self.entries else genesis(self.id),
                 time=START + timedelta(minutes=seq),
                 phase=self.phase,
-                actor=ENGINE,
+                actor=actor,
                 summary=summary or event.kind,
                 event=event,
             )
@@ -188,6 +202,38 @@ class Story:
     def closed(self) -> Story:
         self.contained().tell(PhaseEnded(phase=Phase.CONTAINMENT))
         return self.tell(IncidentClosed(status=IncidentStatus.CLOSED), "the incident is closed")
+
+    def to_task(
+        self,
+        form: dict[str, FormSpec] = FORM,
+        *,
+        step: str = "assess",
+        name: str = "Assess what was read",
+        instructions: str = "Look at the access log.\nCount the records.",
+        roles: tuple[str, ...] = ("incident-commander",),
+        excluded: dict[str, str] | None = None,
+    ) -> Story:
+        self.tell(PhaseStarted(phase=Phase.IDENTIFICATION))
+        self.tell(StepStarted(step_id=step, name=name, action="task", risk=Risk.READ))
+        return self.tell(
+            TaskOpened(
+                step_id=step,
+                instructions=instructions,
+                roles=roles,
+                excluded=excluded or {},
+                form=form,
+                due_at=START + timedelta(hours=2),
+            ),
+            f"Task: {name}",
+        )
+
+    def overdue(self) -> Story:
+        return self.tell(TaskOverdue(step_id="assess", due_at=START + timedelta(hours=4)), "Overdue")
+
+    def did(self, values: JsonObject | None = None, step: str = "assess") -> Story:
+        return self.tell(
+            TaskDone(step_id=step, responder="irene", values=values or {}), "Irene did it", person("Irene")
+        )
 
     def attention(self) -> Story:
         error = ErrorInfo(

@@ -3,11 +3,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from chat_world import SECRET
 
 from soar.chat.client import ChatClient
 from soar.simulated.workspace import SimulatedWorkspace, running_workspace
-
-SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from soar.chat.cards import (
     attention_card,
     closing_message,
     line_for,
-    summary_card,
     topic,
 )
 from soar.chat.message import BUDGET, Message
+from soar.chat.summary_card import summary_card
 from soar.model.change import BlastRadius, Change, ErrorInfo, Result, Target
 from soar.model.events import EffectFailed, EffectUndone, StepNeedsAttention, UndoRefused
 from soar.model.incident import Incident

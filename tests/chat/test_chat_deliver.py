@@ -18,8 +18,8 @@ from soar.chat.interactions import INBOX_KIND, Interaction
 from soar.chat.manifest import manifest
 from soar.chat.settings import ChatSettings
 from soar.chat.socket_mode import SocketModeReceiver
-from soar.engine.client import IncidentEnded
-from soar.engine.messages import ChatSyncRequest, Reply, StepDecisionRequest, VoteRequest
+from soar.engine.client import Command, IncidentEnded
+from soar.engine.messages import ChatSyncRequest, PersonRequest, Reply, StepDecisionRequest, VoteRequest
 from soar.playbook.policy import Policy
 from soar.simulated.workspace import APP_ID, TEAM_ID, Fault, SimulatedWorkspace
 from soar.store import Store, migrate
@@ -63,6 +63,11 @@ class Heard:
     async def decide_step(self, workflow: str, request: StepDecisionRequest, *, request_id: str) -> Reply:
         self.steps[request_id] = request
         return Reply(accepted=True, message="tried again")
+
+    async def tell(
+        self, workflow: str, command: Command, request: PersonRequest, *, request_id: str
+    ) -> Reply:
+        raise AssertionError(f"{workflow} is told {command} {request} ({request_id})")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slack_sdk.signature import SignatureVerifier
 
-from soar.chat.interactions import InteractionRefused, parse_form, parse_payload, signature_problem
+from soar.chat.interactions import MAX_BODY, InteractionRefused, parse_form, parse_payload, signature_problem
 from soar.simulated.workspace.clicks import sign
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
@@ -100,10 +100,88 @@ def test_a_step_decision_is_read() -> None:
     assert parse_payload(raw).kind == "step_decision"
 
 
+def form(**changes: Any) -> dict[str, Any]:
+    """A modal that was sent, as Slack posts it."""
+    view = {
+        "id": "V0SIM00001",
+        "type": "modal",
+        "callback_id": "task.done",
+        "private_metadata": "C0SIM00001 0123456789abcdef inc-1:host check[3]",
+        "state": {
+            "values": {
+                "field.1": {"value": {"type": "plain_text_input", "value": "two files"}},
+                "field.2": {"value": {"type": "static_select", "selected_option": {"value": "yes"}}},
+                "field.3": {"value": {"type": "datetimepicker", "selected_date_time": 1773457620}},
+                "field.4": {"value": {"type": "static_select", "selected_option": None}},
+                "note": {"value": {"type": "plain_text_input", "value": "seen"}},
+            }
+        },
+    }
+    return {**payload(type="view_submission", view={**view, **changes}), "actions": None, "channel": None}
+
+
+def test_a_form_is_read() -> None:
+    found = parse_form(urlencode({"payload": json.dumps(form())}).encode())
+    assert (found.kind, found.decision, found.subject) == ("task_done", "done", "inc-1:host check[3]")
+    assert (found.channel_id, found.asked, found.note) == ("C0SIM00001", "0123456789abcdef", "seen")
+    assert found.values == {"field.1": "two files", "field.2": "yes", "field.3": "1773457620"}
+    other = parse_payload(form(id="V0SIM00002"))
+    assert other.dedupe_key != found.dedupe_key
+    assert parse_payload(form(state={"values": {}})).dedupe_key == found.dedupe_key
+
+
+def test_a_click_on_a_task_keeps_what_opens_its_form() -> None:
+    raw = payload(trigger_id="123.456.abc")
+    raw["actions"][0] |= {"action_id": "task.open", "value": "inc-1:assess"}
+    found = parse_payload(raw)
+    assert (found.kind, found.decision, found.trigger_id) == ("task_form", "open", "123.456.abc")
+
+
+def held(value: object) -> dict[str, Any]:
+    return {"values": {"field.1": {"value": value}}}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        form(callback_id="other"),
+        form(private_metadata="C0SIM00001"),
+        form(private_metadata="C0SIM00001  inc-1:s"),
+        form(private_metadata="C0SIM00001 <script> inc-1:s"),
+        form(private_metadata="not-a-channel 0123456789abcdef inc-1:s"),
+        form(private_metadata=None),
+        form(id=None),
+        form(id=""),
+        form(state=held("text")),
+        form(state=held({"value": 7})),
+        form(state=held({"value": "x" * 4_001})),
+        form(state={"values": {f"f{i}": {"value": {"value": "x"}} for i in range(101)}}),
+        form(state={"values": {"note": {"value": {"value": "x" * 2_001}}}}),
+        payload(type="view_submission", view=None),
+    ],
+)
+def test_a_form_that_is_not_ours_is_refused_aloud(raw: dict[str, Any]) -> None:
+    # Not harmless: an answer of 200 would close the form, and what was written would be gone.
+    with pytest.raises(InteractionRefused) as caught:
+        parse_payload(raw)
+    assert not caught.value.harmless
+
+
+def test_the_largest_form_is_below_the_limit() -> None:
+    values = {
+        f"field.{i:016d}": {"value": {"type": "plain_text_input", "value": "漏" * 3_000}} for i in range(40)
+    }
+    raw = form(state={"values": values})
+    body = urlencode({"payload": json.dumps(raw)}).encode()
+    assert len(body) < MAX_BODY
+    assert len(parse_form(body).values) == 40
+
+
 @pytest.mark.parametrize(
     ("raw", "harmless"),
     [
-        (payload(type="view_submission"), True),
+        (payload(type="view_closed"), True),
+        (payload(type="view_submission"), False),
         (payload(actions=[{"action_id": "open.console", "action_ts": "1.1"}]), True),
         (payload(actions=[]), False),
         (payload(actions=[{"action_id": "other.thing", "value": "x"}]), False),
@@ -132,6 +210,15 @@ JSON = st.recursive(
 def test_any_payload_is_read_or_refused(parts: dict[str, Any]) -> None:
     with pytest.raises(InteractionRefused):
         parse_payload({**payload(actions=None), **parts, "actions": parts.get("actions")})
+
+
+@given(JSON)
+def test_any_form_is_read_or_refused(state: Any) -> None:
+    try:
+        found = parse_payload(form(state={"values": state}))
+    except InteractionRefused:
+        return
+    assert all(value for value in found.values.values())
 
 
 @given(st.binary(max_size=200))

@@ -9,6 +9,7 @@ from typing import Any
 
 from soar.simulated.workspace.blockkit import check_message
 from soar.simulated.workspace.state import APP_ID, BOT_ID, BOT_USER, TEAM_ID, Channel, Message, WorkspaceState
+from soar.simulated.workspace.views import check_view, is_fresh
 
 __all__ = ["METHODS", "Refused", "call"]
 
@@ -282,6 +283,21 @@ def _user(state: WorkspaceState, arguments: Arguments) -> Answer:
     return {"user": user.as_slack()}
 
 
+def _open_view(state: WorkspaceState, arguments: Arguments) -> Answer:
+    trigger, view = _string(arguments, "trigger_id"), _json(arguments, "view")
+    if trigger in state.exchanged:
+        raise Refused("exchanged_trigger_id")
+    if trigger not in state.triggers:
+        raise Refused("invalid_trigger_id")
+    if not is_fresh(state.triggers[trigger][1]):
+        raise Refused("expired_trigger_id")
+    if len(json.dumps(view)) > 250_000:
+        raise Refused("view_too_large")
+    if problems := check_view(view):
+        raise Refused("invalid_arguments", response_metadata={"messages": problems})
+    return {"view": state.open_modal(trigger, view).as_slack()}
+
+
 METHODS: dict[str, Callable[[WorkspaceState, Arguments], Answer]] = {
     "auth.test": _auth_test,
     "bookmarks.add": _bookmark_add,
@@ -298,4 +314,5 @@ METHODS: dict[str, Callable[[WorkspaceState, Arguments], Answer]] = {
     "conversations.setTopic": _set_topic,
     "pins.add": _pin,
     "users.info": _user,
+    "views.open": _open_view,
 }

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["check_blocks", "check_message"]
+__all__ = ["check_blocks", "check_message", "check_text", "check_unknown"]
 
 MAX_BLOCKS = 50
 MAX_MESSAGE = 13_000  # characters of the whole message, blocks as JSON; observed, not published
@@ -53,7 +53,7 @@ def check_blocks(blocks: Sequence[Any]) -> list[str]:
 def _block(path: str, block: Mapping[str, Any]) -> list[str]:
     match block.get("type"):
         case "header":
-            return _keys(path, block, {"text"}) + _text(
+            return check_unknown(path, block, {"text"}) + check_text(
                 f"{path}.text", block.get("text"), 150, {"plain_text"}
             )
         case "section":
@@ -62,30 +62,30 @@ def _block(path: str, block: Mapping[str, Any]) -> list[str]:
             elements = block.get("elements")
             if not isinstance(elements, list) or not 1 <= len(elements) <= 10:
                 return [f"{path}.elements: 1 to 10"]
-            found = _keys(path, block, {"elements"})
+            found = check_unknown(path, block, {"elements"})
             for index, element in enumerate(elements):
-                found += _text(f"{path}.elements[{index}]", element, 3000, {"plain_text", "mrkdwn"})
+                found += check_text(f"{path}.elements[{index}]", element, 3000, {"plain_text", "mrkdwn"})
             return found
         case "actions":
             return _actions(path, block)
         case "divider":
-            return _keys(path, block, set())
+            return check_unknown(path, block, set())
         case other:
             return [f"{path}.type: {other!r} is not supported here"]
 
 
 def _section(path: str, block: Mapping[str, Any]) -> list[str]:
-    found = _keys(path, block, {"text", "fields", "accessory", "expand"})
+    found = check_unknown(path, block, {"text", "fields", "accessory", "expand"})
     if "text" not in block and "fields" not in block:
         found.append(f"{path}: needs text or fields")
     if "text" in block:
-        found += _text(f"{path}.text", block["text"], 3000, {"plain_text", "mrkdwn"})
+        found += check_text(f"{path}.text", block["text"], 3000, {"plain_text", "mrkdwn"})
     if "fields" in block:
         fields = block["fields"]
         if not isinstance(fields, list) or not 1 <= len(fields) <= 10:
             return [*found, f"{path}.fields: 1 to 10"]
         for index, field in enumerate(fields):
-            found += _text(f"{path}.fields[{index}]", field, 2000, {"plain_text", "mrkdwn"})
+            found += check_text(f"{path}.fields[{index}]", field, 2000, {"plain_text", "mrkdwn"})
     if "accessory" in block:
         found += _button(f"{path}.accessory", block["accessory"])
     return found
@@ -95,7 +95,7 @@ def _actions(path: str, block: Mapping[str, Any]) -> list[str]:
     elements = block.get("elements")
     if not isinstance(elements, list) or not 1 <= len(elements) <= 25:
         return [f"{path}.elements: 1 to 25"]
-    found = _keys(path, block, {"elements"})
+    found = check_unknown(path, block, {"elements"})
     names: set[str] = set()
     for index, element in enumerate(elements):
         found += _button(f"{path}.elements[{index}]", element)
@@ -109,8 +109,10 @@ def _actions(path: str, block: Mapping[str, Any]) -> list[str]:
 def _button(path: str, element: Any) -> list[str]:
     if not isinstance(element, Mapping) or element.get("type") != "button":
         return [f"{path}: only buttons are supported here"]
-    found = _keys(path, element, {"text", "action_id", "value", "url", "style", "accessibility_label"})
-    found += _text(f"{path}.text", element.get("text"), 75, {"plain_text"})
+    found = check_unknown(
+        path, element, {"text", "action_id", "value", "url", "style", "accessibility_label"}
+    )
+    found += check_text(f"{path}.text", element.get("text"), 75, {"plain_text"})
     action_id, value, url = element.get("action_id"), element.get("value"), element.get("url")
     if action_id is not None and (not isinstance(action_id, str) or not 0 < len(action_id) <= 255):
         found.append(f"{path}.action_id: 1 to 255 characters")
@@ -128,14 +130,15 @@ def _button(path: str, element: Any) -> list[str]:
     return found
 
 
-def _text(path: str, value: Any, limit: int, kinds: set[str]) -> list[str]:
+def check_text(path: str, value: Any, limit: int, kinds: set[str]) -> list[str]:
+    """What Slack would refuse in a text object."""
     if not isinstance(value, Mapping):
         return [f"{path}: not a text object"]
     kind, text = value.get("type"), value.get("text")
     if kind not in kinds:
         return [f"{path}.type: {kind!r}, not {' or '.join(sorted(kinds))}"]
     extra = {"emoji"} if kind == "plain_text" else {"verbatim"}
-    found = _keys(path, value, {"text", *extra})
+    found = check_unknown(path, value, {"text", *extra})
     if not isinstance(text, str) or not text:
         found.append(f"{path}.text: empty")
     elif len(text) > limit:
@@ -143,7 +146,8 @@ def _text(path: str, value: Any, limit: int, kinds: set[str]) -> list[str]:
     return found
 
 
-def _keys(path: str, value: Mapping[str, Any], known: set[str]) -> list[str]:
+def check_unknown(path: str, value: Mapping[str, Any], known: set[str]) -> list[str]:
+    """The fields that Slack does not know; `type` and `block_id` are known everywhere."""
     unknown = sorted(str(k) for k in set(value) - known - {"type", "block_id"})
     return [f"{path}: unknown field {name}" for name in unknown]
 

@@ -7,20 +7,34 @@ import hashlib
 import hmac
 import json
 import time
-import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 
 from soar.simulated.workspace.state import APP_ID, TEAM_ID, Channel, Message, User, WorkspaceState
+from soar.simulated.workspace.views import filled, problems_of
 
-__all__ = ["ClickRefused", "Clicker", "sign"]
+__all__ = ["ClickRefused", "Clicker", "Sent", "sign"]
 
 
 class ClickRefused(Exception):
     """There is no such button to click on. The message says what is not there."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What became of a modal that was sent.
+
+    Args:
+        status: The HTTP status that the app answered with; 504 if it did not answer in time, 0 if it was not asked.
+        errors: What is wrong, by the input's `block_id`.
+    """
+
+    status: int
+    errors: dict[str, str] = field(default_factory=dict)
 
 
 def sign(secret: str, timestamp: int, body: bytes) -> dict[str, str]:
@@ -64,7 +78,51 @@ class Clicker:
         button = _button(message, action_id, value)
         if button is None:
             raise ClickRefused(f"the message has no button {action_id!r} with that value")
-        payload = self._payload(person, place, message, button)
+        return (await self._post(self._payload(person, place, message, button))).status
+
+    async def submit(self, *, user: str, view: str, values: Mapping[str, str]) -> Sent:
+        """Send the modal that a person has open, filled in.
+
+        Args:
+            values: By the inputs' `block_id`: text, an option's `value`, or seconds since 1970.
+
+        Returns:
+            What Slack itself finds wrong at which field; the modal stays open then, and also where the
+            app did not answer with 200.
+
+        Raises:
+            ClickRefused: The person has no such modal open.
+        """
+        person, modal = self._state.users.get(user), self._state.modals.get(user)
+        if person is None or modal is None or modal.id != view:
+            raise ClickRefused(f"{user!r} has no modal {view!r} open")
+        if problems := problems_of(modal.view, values):
+            return Sent(status=0, errors=problems)
+        shown = {**modal.as_slack(), "state": {"values": filled(modal.view, values)}}
+        sent = await self._post(
+            {
+                "type": "view_submission",
+                "team": {"id": TEAM_ID, "domain": "simulated"},
+                "user": _person(person),
+                "api_app_id": APP_ID,
+                "token": "simulated",
+                "trigger_id": self._state.new_trigger(user),
+                "view": shown,
+                "response_urls": [],
+                "is_enterprise_install": False,
+                "enterprise": None,
+            }
+        )
+        if sent.status == 200 and not sent.errors:
+            self.dismiss(user)
+        return sent
+
+    def dismiss(self, user: str) -> None:
+        """Close the modal that a person has open. The app is not told: it did not ask to be."""
+        if self._state.modals.pop(user, None) is not None:
+            self._state.changed()
+
+    async def _post(self, payload: Mapping[str, Any]) -> Sent:
         body = urlencode({"payload": json.dumps(payload)}).encode()
         headers = {
             "Content-Type": "application/x-www-form-urlencoded",
@@ -73,20 +131,15 @@ class Clicker:
         try:
             answer = await self._http.post(self.interactivity_url, content=body, headers=headers)
         except httpx.HTTPError:
-            return 504
-        return answer.status_code
+            return Sent(status=504)
+        return Sent(status=answer.status_code)
 
     def _payload(
         self, person: User, place: Channel, message: Message, button: Mapping[str, Any]
     ) -> dict[str, Any]:
         return {
             "type": "block_actions",
-            "user": {
-                "id": person.id,
-                "username": person.name,
-                "name": person.name,
-                "team_id": person.team_id,
-            },
+            "user": _person(person),
             "api_app_id": APP_ID,
             "token": "simulated",
             "container": {
@@ -95,7 +148,7 @@ class Clicker:
                 "channel_id": place.id,
                 "is_ephemeral": bool(message.visible_to),
             },
-            "trigger_id": f"{time.time_ns()}.{uuid.uuid4().hex}",
+            "trigger_id": self._state.new_trigger(person.id),
             "team": {"id": TEAM_ID, "domain": "simulated"},
             "enterprise": None,
             "is_enterprise_install": False,
@@ -116,3 +169,7 @@ def _button(message: Message, action_id: str, value: str) -> dict[str, Any] | No
             ):
                 return {**copy.deepcopy(element), "block_id": block.get("block_id", "")}
     return None
+
+
+def _person(person: User) -> dict[str, Any]:
+    return {"id": person.id, "username": person.name, "name": person.name, "team_id": person.team_id}

@@ -49,6 +49,13 @@ class Page:
         """Only what changes: side bar and messages."""
         return self._templates.get_template("view.html").render(**self._view(channel_id, user_id))
 
+    def modal(self, user_id: str) -> str:
+        """The modal that a person has open; empty if there is none."""
+        modal = self._state.modals.get(user_id)
+        if modal is None:
+            return ""
+        return self._templates.get_template("modal.html").render(modal=modal, view=modal.view)
+
     def _mrkdwn(self, text: str) -> Markup:
         channels = {c.id: c.name for c in self._state.channels.values()}
         return to_html(text, channels, {u.id: u.real_name for u in self._state.users.values()})

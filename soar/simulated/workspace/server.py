@@ -8,7 +8,7 @@ import hmac
 import json
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from soar.simulated.workspace.api import Refused, call
-from soar.simulated.workspace.clicks import Clicker, ClickRefused
+from soar.simulated.workspace.clicks import Clicker, ClickRefused, Sent
 from soar.simulated.workspace.page import Page
 from soar.simulated.workspace.state import DEFAULT_USERS, User, WorkspaceState
 
@@ -114,6 +114,10 @@ class SimulatedWorkspace:
         """Click a button; see `Clicker.click`."""
         return await self._clicker.click(user=user, channel=channel, ts=ts, action_id=action_id, value=value)
 
+    async def submit(self, *, user: str, view: str, values: Mapping[str, str]) -> Sent:
+        """Send a modal, filled in; see `Clicker.submit`."""
+        return await self._clicker.submit(user=user, view=view, values=values)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._clicker.close()
@@ -125,7 +129,10 @@ class SimulatedWorkspace:
                 Route("/", self._index),
                 Route("/simulated/view", self._fragment),
                 Route("/simulated/version", self._version),
+                Route("/simulated/modal", self._modal),
                 Route("/simulated/click", self._click, methods=["POST"]),
+                Route("/simulated/submit", self._submit, methods=["POST"]),
+                Route("/simulated/dismiss", self._dismiss, methods=["POST"]),
                 Route("/api/{method}", self._api, methods=["GET", "POST"]),
                 Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
             ]
@@ -174,18 +181,16 @@ class SimulatedWorkspace:
     async def _version(self, _: Request) -> Response:
         return JSONResponse({"version": self.state.version}, headers=_PAGE_HEADERS)
 
+    async def _modal(self, request: Request) -> Response:
+        return _refuse_other_hosts(request) or HTMLResponse(
+            self._page.modal(request.query_params.get("as", "")), headers=_PAGE_HEADERS
+        )
+
     async def _click(self, request: Request) -> Response:
-        """Another site cannot send this: JSON from elsewhere needs a leave that is never given."""
-        if refused := _refuse_other_hosts(request):
-            return refused
-        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-            return JSONResponse({"error": "send JSON"}, status_code=415)
-        try:
-            body = json.loads(await _body(request))
-            names = ("user", "channel", "ts", "action_id", "value")
-            values = {name: body.get(name, "") for name in names}
-        except (ValueError, AttributeError):
-            return JSONResponse({"error": "send a JSON object"}, status_code=400)
+        body = await _sent(request)
+        if isinstance(body, Response):
+            return body
+        values = {name: body.get(name, "") for name in ("user", "channel", "ts", "action_id", "value")}
         if not all(isinstance(value, str) for value in values.values()):
             return JSONResponse({"error": "every field is a text"}, status_code=400)
         try:
@@ -193,6 +198,41 @@ class SimulatedWorkspace:
         except ClickRefused as error:
             return JSONResponse({"error": str(error)}, status_code=404)
         return JSONResponse({"status": status})
+
+    async def _submit(self, request: Request) -> Response:
+        body = await _sent(request)
+        if isinstance(body, Response):
+            return body
+        user, view, values = body.get("user"), body.get("view"), body.get("values")
+        if not (isinstance(user, str) and isinstance(view, str) and isinstance(values, dict)) or not all(
+            isinstance(value, str) for value in values.values()
+        ):
+            return JSONResponse({"error": "send user, view, and values that are texts"}, status_code=400)
+        try:
+            sent = await self.submit(user=user, view=view, values=values)
+        except ClickRefused as error:
+            return JSONResponse({"error": str(error)}, status_code=404)
+        return JSONResponse({"status": sent.status, "errors": sent.errors})
+
+    async def _dismiss(self, request: Request) -> Response:
+        body = await _sent(request)
+        if isinstance(body, Response):
+            return body
+        self._clicker.dismiss(str(body.get("user", "")))
+        return JSONResponse({})
+
+
+async def _sent(request: Request) -> dict[str, Any] | Response:
+    """What the page sent. Another site cannot send it: JSON from elsewhere needs a leave that is never given."""
+    if refused := _refuse_other_hosts(request):
+        return refused
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        return JSONResponse({"error": "send JSON"}, status_code=415)
+    try:
+        body = json.loads(await _body(request))
+    except (ValueError, RecursionError):
+        body = None
+    return body if isinstance(body, dict) else JSONResponse({"error": "send a JSON object"}, status_code=400)
 
 
 def _refuse_other_hosts(request: Request) -> Response | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ __all__ = [
     "TEAM_ID",
     "Channel",
     "Message",
+    "Modal",
     "User",
     "WorkspaceState",
 ]
@@ -27,6 +29,7 @@ BOT_ID = "B0SOARBOT"
 MAX_CHANNELS = 500
 MAX_MESSAGES = 2_000
 MAX_EPHEMERALS = 200
+MAX_TRIGGERS = 500
 
 
 @dataclass
@@ -161,6 +164,27 @@ class Channel:
         }
 
 
+@dataclass
+class Modal:
+    """A modal that one person sees."""
+
+    id: str
+    user: str
+    view: dict[str, Any]
+
+    def as_slack(self) -> dict[str, Any]:
+        """The view object."""
+        return {
+            **self.view,
+            "id": self.id,
+            "team_id": TEAM_ID,
+            "app_id": APP_ID,
+            "bot_id": BOT_ID,
+            "root_view_id": self.id,
+            "hash": f"{self.id}.0",
+        }
+
+
 class WorkspaceState:
     """Everything, and a version that goes up with each change (the page polls it)."""
 
@@ -169,8 +193,14 @@ class WorkspaceState:
         self.users[BOT_USER] = User(BOT_USER, "soar", "Incident Response", "App", is_bot=True)
         self.channels: dict[str, Channel] = {}
         self.version = 0
+        self.triggers: dict[str, tuple[str, float]] = {}
+        """Trigger id → who clicked, and when by the monotonic clock; gone once a modal was opened with it."""
+        self.exchanged: deque[str] = deque(maxlen=MAX_TRIGGERS)
+        self.modals: dict[str, Modal] = {}
+        """Person → the modal that is open."""
         self._last_ts = 0
         self._made = 0
+        self._shown = 0
 
     def changed(self) -> None:
         """Note that something changed."""
@@ -180,6 +210,24 @@ class WorkspaceState:
         """A message id: the time in seconds with six digits, never the same twice."""
         self._last_ts = max(self._last_ts + 1, time.time_ns() // 1000)
         return f"{self._last_ts // 1_000_000}.{self._last_ts % 1_000_000:06d}"
+
+    def new_trigger(self, user: str) -> str:
+        """What a person's click can open a modal with."""
+        trigger = f"{time.time_ns() // 1000}.{len(self.triggers)}.{uuid.uuid4().hex}"
+        self.triggers[trigger] = (user, time.monotonic())
+        while len(self.triggers) > MAX_TRIGGERS:
+            del self.triggers[next(iter(self.triggers))]
+        return trigger
+
+    def open_modal(self, trigger: str, view: dict[str, Any]) -> Modal:
+        """Show a modal to whoever clicked; an earlier one goes."""
+        user, _ = self.triggers.pop(trigger)
+        self.exchanged.append(trigger)
+        self._shown += 1
+        modal = Modal(f"V0SIM{self._shown:05d}", user, view)
+        self.modals[user] = modal
+        self.changed()
+        return modal
 
     def by_name(self, name: str) -> Channel | None:
         """The channel of this name, archived ones too."""
