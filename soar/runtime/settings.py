@@ -124,6 +124,10 @@ class Settings(BaseSettings):
         "comma separated.",
     )
 
+    cacao_shell: bool = Field(
+        False, description="Whether `ssh` and `bash` commands of CACAO playbooks are imported, as `ssh.run`."
+    )
+
     web_host: str = Field("127.0.0.1", description="The address that the web app listens on.")
     web_port: int = Field(8080, ge=0, le=65535, description="Its port; 0 takes a free one.")
     public_url: str = Field(
@@ -200,6 +204,22 @@ class Settings(BaseSettings):
     http_secrets_file: Path | None = Field(
         None,
         description="Secrets of HTTP actions, a YAML file: `name: {value: …, hosts: [api.example.com]}`.",
+    )
+
+    ssh_hosts: Words = Field(
+        (),
+        description="Where `ssh.run` may run commands: names (with `*`), addresses and networks, comma separated. "
+        "Empty: nowhere.",
+    )
+    ssh_known_hosts: Path | None = Field(
+        None, description="The keys of those hosts, as OpenSSH writes them; a host without one is refused."
+    )
+    ssh_user: str = Field("soar", min_length=1, description="Who we are there, where a step names no login.")
+    ssh_key_file: Path | None = Field(None, description="The private key of that user, a file.")
+    ssh_logins: Words = Field(
+        (),
+        description="Further logins that steps can name: `db=dbadmin@/run/secrets/db_key`, a name, the user and the "
+        "file of the private key; comma separated.",
     )
 
     slack_bot_token: SecretStr | None = Field(
@@ -313,7 +333,7 @@ class Settings(BaseSettings):
             if not equals or not agent.strip() or not _ROLE.fullmatch(role.strip()):
                 raise ValueError(f"SOAR_CACAO_ROLES: {pair[:60]!r}: write the agent, = and a role")
             roles[agent.strip()] = role.strip()
-        return CacaoSettings(manual_role=self.cacao_role, roles=roles)
+        return CacaoSettings(manual_role=self.cacao_role, roles=roles, shell=self.cacao_shell)
 
     @property
     def temporal_uses_tls(self) -> bool:

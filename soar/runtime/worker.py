@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from temporalio.client import Client
@@ -19,6 +20,7 @@ from soar.actions.contract import ActionServices
 from soar.actions.http.client import HttpAccess
 from soar.actions.http.secrets import NamedSecret
 from soar.actions.registry import definitions
+from soar.actions.ssh.access import Login, SshAccess
 from soar.chat.socket_mode import SocketModeReceiver
 from soar.engine.messages import CHAT_QUEUE, ORCHESTRATOR_QUEUE
 from soar.engine.workflow import IncidentWorkflow
@@ -28,10 +30,11 @@ from soar.runtime.orchestrator import OrchestratorActivities, OwnDesk
 from soar.runtime.parts import Chat, Core, Parts
 from soar.runtime.settings import Settings, SettingsError
 
-__all__ = ["AWS_QUEUE", "HTTP_QUEUE", "action_services", "known_queues", "run_workers"]
+__all__ = ["AWS_QUEUE", "HTTP_QUEUE", "SSH_QUEUE", "action_services", "known_queues", "run_workers"]
 
 AWS_QUEUE = "aws"
 HTTP_QUEUE = "http"
+SSH_QUEUE = "ssh"
 THREADS = 16
 """Blocking actions at once in one process."""
 
@@ -173,6 +176,8 @@ def action_services(core: Core, queue: str) -> ActionServices:
         )
     if queue == HTTP_QUEUE:
         services.append(_http_access(settings))
+    if queue == SSH_QUEUE:
+        services.append(_ssh_access(settings))
     return ActionServices(VaultSink(core.vault), *services)
 
 
@@ -190,6 +195,22 @@ def _http_access(settings: Settings) -> HttpAccess:
         )
     except ValueError as error:
         raise SettingsError([("SOAR_HTTP_READ_POSTS or SOAR_HTTP_CA_FILE", str(error))]) from None
+
+
+def _ssh_access(settings: Settings) -> SshAccess:
+    logins: dict[str, Login] = {}
+    if settings.ssh_key_file is not None:
+        logins["default"] = Login(settings.ssh_user, settings.ssh_key_file)
+    for text in settings.ssh_logins:
+        name, _, rest = text.partition("=")
+        user, _, key = rest.partition("@")
+        if not (name and user and key):
+            raise SettingsError([("SOAR_SSH_LOGINS", f"{text[:60]!r}: write name=user@/path/of/the/key")])
+        logins[name] = Login(user, Path(key))
+    try:
+        return SshAccess(hosts=settings.ssh_hosts, known_hosts=settings.ssh_known_hosts, logins=logins)
+    except ValueError as error:
+        raise SettingsError([("SOAR_SSH_HOSTS", str(error))]) from None
 
 
 async def temporal_answers(client: Client) -> bool:

@@ -143,10 +143,11 @@ def test_credentials_go_only_where_they_are_used() -> None:
     assert holders("AWS_") == {"worker-aws"}
     assert holders("SOAR_AWS_") == {"worker-aws"}
     assert holders("SOAR_HTTP_") == {"worker-http"}
+    assert holders("SOAR_SSH_") == {"worker-ssh"}
     assert holders("SLACK_BOT_TOKEN") == holders("SLACK_APP_TOKEN") == {"worker-chat"}
     assert holders("SLACK_SIGNING_SECRET") == {"web"}
     assert holders("SOAR_SOURCE_") == {"web"}
-    for name in ("worker-aws", "worker-http"):
+    for name in ("worker-aws", "worker-http", "worker-ssh"):
         assert "SOAR_DATABASE_URL_FILE" not in environment(name)
 
 
@@ -164,7 +165,7 @@ def test_networks_are_the_least_that_work() -> None:
 
     assert members("temporal-db") == {"postgresql", "temporal-schema", "temporal"}
     assert members("soar-db") == {"postgresql", "migrate", "web", "worker-orchestrator", "worker-chat"}
-    assert members("egress") == {"worker-aws", "worker-http", "worker-chat"}
+    assert members("egress") == {"worker-aws", "worker-http", "worker-ssh", "worker-chat"}
     assert members("edge") == {"web", "temporal-ui"}
     assert "postgresql" not in members("temporal")
 
