@@ -204,6 +204,8 @@ def _ours(playbook: str) -> tuple[LoadedPlaybook, Settings]:
 def _exported(
     loaded: LoadedPlaybook, settings: Settings, modified: str, created_by: str, output: Path | None
 ) -> str:
+    from urllib.parse import urlsplit
+
     from pydantic import ValidationError
 
     from soar.actions.registry import catalogue
@@ -214,10 +216,14 @@ def _exported(
     maker = created_by or ident_of(NAMESPACE, "identity", settings.public_url or "soar")
     # The clock would make another version of what is the same; the file's own time is that of its last change.
     time = modified or _changed(Path(loaded.file))
-    server = settings.public_url or None
+    try:
+        place = urlsplit(settings.public_url)
+        server, port = place.hostname, str(place.port or (80 if place.scheme == "http" else 443))
+    except ValueError as error:
+        fail(f"SOAR_PUBLIC_URL: {settings.public_url[:80]!r} is no address: {error}", ExitCode.USAGE)
 
     def made(created: str, version: str) -> str:
-        told = ExportSettings(created_by=maker, created=created, modified=version, server=server)
+        told = ExportSettings(created_by=maker, created=created, modified=version, server=server, port=port)
         return _json(export_playbook(loaded, catalogue(), told).document)
 
     try:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from soar.cli.exit_codes import ExitCode
-from soar.cli.output import data, fail, line, say, show_json, table
+from soar.cli.output import data, line, say, show_json, table
 
 if TYPE_CHECKING:
     from soar.model.alert import Alert
+    from soar.playbook.graph import StepGraph
     from soar.playbook.loader import LoadedPlaybook
     from soar.playbook.policy_explain import StepPolicy
 
@@ -72,7 +74,9 @@ def schema() -> None:
 
 @app.command("explain")
 def explain(
-    playbook: Annotated[str, typer.Argument(help="A playbook in force, or a playbook file.")],
+    playbook: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="A playbook in force, or a file: YAML or CACAO JSON.")
+    ],
     alert: Annotated[
         str, typer.Option("--alert", metavar="FILE", help="The alert's payload, JSON; - is standard input.")
     ],
@@ -83,6 +87,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Say what the policy would decide about each change of a playbook, and why; without any server.
+    So for the playbooks that it calls.
 
     What only a plan can tell (its targets, their tags, how much of a group it takes) is named as unknown.
 
@@ -90,9 +95,8 @@ def explain(
     """
     from datetime import UTC, datetime
 
-    from soar.actions.registry import catalogue
     from soar.cli.alert import alerts_in
-    from soar.playbook.compiler import compile_playbook
+    from soar.cli.playbook_files import read_playbook
     from soar.playbook.match import matches
     from soar.playbook.policy_explain import explain_policy
     from soar.runtime.policy_file import PolicyFile
@@ -100,52 +104,71 @@ def explain(
 
     settings = load_settings()
     in_force = PolicyFile(policy or settings.policy_file).current()
-    loaded = _playbook(playbook)
-    nodes = compile_playbook(loaded, catalogue()).nodes.values()
+    loaded, graph = read_playbook(playbook)
+    name, now = loaded.playbook.name, datetime.now(UTC)
     shown = []
     for found in alerts_in(alert, source):
-        steps = explain_policy(in_force, nodes, found, playbook=loaded.playbook.name, now=datetime.now(UTC))
+        steps = explain_policy(in_force, graph.nodes.values(), found, playbook=name, now=now)
+        called = {
+            other: explain_policy(in_force, child.nodes.values(), found, playbook=other, now=now)
+            for other, child in _called(graph)
+        }
         answers = matches(loaded.playbook, found).matched
         shown.append(
             {
                 "alert": found.title,
                 "severity": found.severity.label,
                 "account": found.account,
-                "playbook": loaded.playbook.name,
+                "playbook": name,
                 "answers": answers,
                 "policy": in_force.digest if in_force else None,
                 "steps": [s.model_dump(mode="json") for s in steps],
+                "called": {
+                    other: [s.model_dump(mode="json") for s in inner] for other, inner in called.items()
+                },
             }
         )
         if not as_json:
-            _show(found, loaded, answers, steps)
+            _show(found, loaded, answers, steps, called)
     if as_json:
         show_json(shown)
     elif in_force is None:
         say("there is no policy: set SOAR_POLICY_FILE, or give --policy")
 
 
-def _playbook(name: str) -> LoadedPlaybook:
-    from soar.playbook.library import read_text
-    from soar.playbook.loader import load_playbook
-    from soar.runtime.parts import load_library
-    from soar.runtime.settings import load_settings
-
-    if name.endswith((".yaml", ".yml")):
-        return load_playbook(read_text(Path(name)), file=name)
-    try:
-        return load_library(load_settings()).get(name)
-    except KeyError as error:
-        fail(str(error.args[0]), ExitCode.NOT_FOUND)
+def _called(graph: StepGraph) -> Iterator[tuple[str, StepGraph]]:
+    """Every playbook that one calls, and that those call, by name, each once."""
+    found: dict[str, StepGraph] = {}
+    waiting = [graph]
+    while waiting:
+        for name, child in waiting.pop().children.items():
+            if name not in found:
+                found[name] = child.graph
+                waiting.append(child.graph)
+    yield from found.items()
 
 
-def _show(alert: Alert, loaded: LoadedPlaybook, answers: bool, steps: list[StepPolicy]) -> None:
+def _show(
+    alert: Alert,
+    loaded: LoadedPlaybook,
+    answers: bool,
+    steps: list[StepPolicy],
+    called: Mapping[str, list[StepPolicy]],
+) -> None:
     line("alert", alert.title, style="bold")
     line("severity", alert.severity.label)
     line("account", alert.account or "not said")
     line("playbook", f"{loaded.playbook.name}{'' if answers else ', which does not answer this alert'}")
+    _show_steps(steps)
+    for name, inner in called.items():
+        data().print()
+        line("calls", name, style="bold")
+        _show_steps(inner)
+
+
+def _show_steps(steps: list[StepPolicy]) -> None:
     if not steps:
-        line("changes", "none: this playbook only reads")
+        line("changes", "none of its own: its steps only read")
     for step in steps:
         decision = step.decision
         data().print()

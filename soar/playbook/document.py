@@ -12,17 +12,17 @@ import re
 import types
 import warnings
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple, NoReturn, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from soar.playbook.diagnostics import Diagnostic, Edit, PlaybookError, near, nearest
 from soar.playbook.rules import severity_of
 from soar.playbook.steps import MEMBER_TAGS
+from soar.playbook.yaml_nodes import ExceededError, compose
 
 __all__ = [
     "MAX_BYTES",
@@ -38,7 +38,9 @@ __all__ = [
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 40
-MAX_NODES = 20_000
+MAX_NODES = 10_000
+MAX_ERRORS = 100
+"""Errors of one file that are told; whoever made more of them makes the same one many times."""
 
 Path = tuple[str | int, ...]
 """Where in the tree: keys and indexes from the top."""
@@ -158,15 +160,16 @@ def parse_yaml(text: str, *, file: str) -> Document:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an anchor that is used twice is bounded below like any other
-            root = YAML(typ="safe", pure=True).compose(text)
+            root = compose(text, max_depth=MAX_DEPTH, max_nodes=MAX_NODES)
+    except ExceededError as error:
+        _exceeded(file, Position(error.line, error.column), error.what)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
         _refuse(file, at, "yaml", f"not YAML: {error.problem or error.context or 'it cannot be read'}")
-    except RecursionError:
-        _refuse(file, Position(1, 1), "too-deep", f"nested too deep; at most {MAX_DEPTH} levels are read")
     except (
         YAMLError,
+        RecursionError,
         ValueError,
         TypeError,
         AttributeError,
@@ -186,6 +189,12 @@ def _refuse(file: str, at: Position, rule: str, message: str, hint: str = "") ->
     raise PlaybookError(
         [Diagnostic(file=file, line=at.line, column=at.column, rule=rule, message=message, hint=hint)]
     )
+
+
+def _exceeded(file: str, at: Position, what: Literal["deep", "many"]) -> NoReturn:
+    if what == "deep":
+        _refuse(file, at, "too-deep", f"nested too deep; at most {MAX_DEPTH} levels are read")
+    _refuse(file, at, "too-large", f"more than {MAX_NODES} values, with what aliases stand for")
 
 
 _TAG = "tag:yaml.org,2002:"
@@ -214,10 +223,9 @@ class _Reader:
         self.spans[path, False] = _span(node)
         self.count += 1
         if len(path) > MAX_DEPTH:
-            _refuse(self.file, at, "too-deep", f"nested too deep; at most {MAX_DEPTH} levels are read")
+            _exceeded(self.file, at, "deep")
         if self.count > MAX_NODES:
-            message = f"more than {MAX_NODES} values, with what aliases stand for"
-            _refuse(self.file, at, "too-large", message)
+            _exceeded(self.file, at, "many")
         if isinstance(node, ScalarNode):
             return self.scalar(node, at)
         if isinstance(node, SequenceNode) and str(node.tag) == _TAG + "seq":
@@ -237,7 +245,7 @@ class _Reader:
                 _refuse(self.file, at, "key", "a key is not text", "put it into quotes")
             if key in result:
                 first = self.keys[(*path, key)]
-                message = f'"{key}" stands here a second time; the first is on line {first.line}'
+                message = f'"{_short(key)}" stands here a second time; the first is on line {first.line}'
                 _refuse(self.file, at, "duplicate-key", message, "keep one of them")
             self.keys[(*path, key)] = at
             self.spans[(*path, key), True] = _span(key_node)
@@ -307,14 +315,28 @@ def validate(document: Document, model: type[M]) -> M:
     # A list whose items are wrong is reported as too short as well, which is not what is wrong with it.
     within = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
     told = [d for d in details if not (d["type"] == "too_short" and d["loc"] in within)]
-    raise PlaybookError([_explain(document, model, detail) for detail in told])
+    found = [_explain(document, model, detail) for detail in told[:MAX_ERRORS]]
+    if len(told) > len(found):
+        last = max(found, key=lambda d: (d.line, d.column))
+        message, hint = f"{len(told) - len(found)} more errors are not told", "put the first ones right"
+        found.append(
+            Diagnostic(
+                file=last.file,
+                line=last.line,
+                column=last.column,
+                rule="too-large",
+                message=message,
+                hint=hint,
+            )
+        )
+    raise PlaybookError(found)
 
 
 def _explain(document: Document, model: type[BaseModel], error: ErrorDetails) -> Diagnostic:
     path = _written_path(document.data, error["loc"])
     kind, message, hint = error["type"], error["msg"], ""
-    name = str(path[-1]) if path else ""
-    where = _dotted(path)
+    name = _short(str(path[-1])) if path else ""
+    where = _short(_dotted(path))
     if kind == "extra_forbidden":
         known = _fields_at(model, path[:-1])
         message, meant = f'there is no field "{name}"', near(name, known)
@@ -333,16 +355,21 @@ def _explain(document: Document, model: type[BaseModel], error: ErrorDetails) ->
     if kind == "literal_error":
         value = _value_at(document.data, path)
         expected = [part.strip("'") for part in re.split(r", | or ", str(context.get("expected", "")))]
-        message = (
-            f"{value!r} is not one of them" if not isinstance(value, str) else f'"{value}" is not known here'
-        )
+        known_here = f'"{_short(value)}" is not known here' if isinstance(value, str) else ""
+        message = known_here or f"{_short(repr(value))} is not one of them"
         hint = nearest(str(value), expected)
         rule, meant = "unknown-value", near(str(value), expected) if isinstance(value, str) else None
         fix = document.written(path, str(value), meant) if meant else ()
     elif kind == "string_pattern_mismatch":
         rule = "bad-name"
-        message, hint = f"{_value_at(document.data, path)!r} is not a name here", _pattern_hint(context)
+        message = f"{_short(repr(_value_at(document.data, path)))} is not a name here"
+        hint = _pattern_hint(context)
+    message = _short(message, 1000)
     return document.diagnostic(path, rule, f"{where}: {message}" if where else message, hint, fix=fix)
+
+
+def _short(text: str, length: int = 200) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _pattern_hint(context: dict[str, Any]) -> str:

@@ -39,6 +39,7 @@ __all__ = [
     "is_template",
     "names_used",
     "render",
+    "syntax_of",
 ]
 
 MAX_SOURCE = 16 * 1024
@@ -252,10 +253,21 @@ def expression_in(source: str, *, bare: bool = False) -> nodes.Expr | None:
     Returns:
         None, if the template is text, or cannot be read.
     """
+    tree = syntax_of(source, bare=bare)
+    return None if tree is None else _native(tree)
+
+
+@lru_cache(maxsize=2048)
+def syntax_of(source: str, *, bare: bool = False) -> nodes.Template | None:
+    """The syntax of an expression or of a whole template. Do not change it.
+
+    Returns:
+        None, if it cannot be read, or is plain text.
+    """
     if not bare and not is_template(source):
         return None
     try:
-        return _native(_parsed(source, bare=bare))
+        return _parsed(source, bare=bare)
     except (ExpressionError, NotAllowed, TemplateError, RecursionError, ValueError):
         return None
 

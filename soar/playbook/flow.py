@@ -92,7 +92,8 @@ class Flow:
 
     def passed_over(self, place: PlacedStep, reader: PlacedStep) -> bool:
         """Whether a step may fail and the playbook go on to another all the same."""
-        shared = {outer.id for outer in self.around(reader)}
+        # What a loop reads at the end of a round stands in the loop itself.
+        shared = {reader.id, *(outer.id for outer in self.around(reader))}
         return any(p.step.on_error == "continue" for p in (place, *self.around(place)) if p.id not in shared)
 
 

@@ -6,12 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from soar.model.base import Digest, digest_of
-from soar.playbook.diagnostics import Diagnostic
+from soar.model.terms import Phase
+from soar.playbook.diagnostics import Diagnostic, PlaybookError
 from soar.playbook.document import Document, Path, parse_yaml, validate
 from soar.playbook.graph import StepGraph
 from soar.playbook.schema import Playbook
+from soar.playbook.steps import AnyStep, blocks_of
 
-__all__ = ["LoadedPlaybook", "Path", "load_playbook"]
+__all__ = ["MAX_STEPS", "LoadedPlaybook", "Path", "load_playbook"]
+
+MAX_STEPS = 1000
+"""Steps of one playbook. What each can read grows with those before it."""
 
 
 @dataclass(frozen=True)
@@ -53,4 +58,14 @@ def load_playbook(text: str, *, file: str) -> LoadedPlaybook:
     """
     document = parse_yaml(text, file=file)
     playbook = validate(document, Playbook)
+    rows: list[tuple[Path, tuple[AnyStep, ...]]] = [((p.value,), playbook.steps_of(p)) for p in Phase]
+    rows.append((("on_failure",), playbook.failure_steps))
+    count = 0
+    while rows:
+        path, steps = rows.pop()
+        count += len(steps)
+        if count > MAX_STEPS:
+            message, hint = f"it has more than {MAX_STEPS} steps", "let a step call another playbook"
+            raise PlaybookError([document.diagnostic(path, "too-large", message, hint, key=True)])
+        rows += [((*path, i, *b.key), b.steps) for i, step in enumerate(steps) for b in blocks_of(step)]
     return LoadedPlaybook(playbook, file, text, digest_of(document.data), document)

@@ -12,9 +12,10 @@ from soar.model.terms import StepStatus
 from soar.playbook.compiler import PlacedStep
 from soar.playbook.diagnostics import Diagnostic, near, nearest
 from soar.playbook.document import Path
-from soar.playbook.expressions import ExpressionError, NameUse, expression_in, names_used
+from soar.playbook.expressions import ExpressionError, NameUse, expression_in, names_used, syntax_of
 from soar.playbook.fixes import places, renamed, word_places
 from soar.playbook.flow import Condition, Flow
+from soar.playbook.lint_kinds import wrong_kinds
 from soar.playbook.loader import LoadedPlaybook
 from soar.playbook.shapes import Problem, Shape, fields_of, kinds_of, walk
 from soar.playbook.steps import ForeachStep
@@ -81,6 +82,11 @@ def check_names(
             at = spans[0] if spans else None
             yield loaded.diagnostic(path, finding.rule, finding.message, finding.hint, fix=fix, at=at)
     yield from _statuses(loaded, path, source, bare)
+    tree = syntax_of(source, bare=bare)
+    if tree is not None:
+        for message in dict.fromkeys(wrong_kinds(tree, scope.roots)):
+            hint = "turn it into the right kind with a filter, or take a part of it"
+            yield loaded.diagnostic(path, "wrong-kind", message, hint)
 
 
 def _check(use: NameUse, scope: Scope, whole: set[tuple[str, ...]]) -> Iterator[_Finding]:
@@ -251,10 +257,19 @@ def _var_use(use: NameUse, scope: Scope, flow: Flow) -> Iterator[_Finding]:
             "step-not-set", f"vars.{name} is not set before this step", "move it behind", use.path[:2]
         )
     elif earlier and not use.guarded and not scope.always and scope.reader is not None:
-        reader = scope.reader
-        if all(flow.missing(p, reader) or (reader.failure and not p.failure) for p in earlier):
-            message = f"vars.{name} is set only where a condition holds"
+        reasons = [_set_only(p, scope.reader, flow) for p in earlier]
+        if all(reasons):
+            message = f"vars.{name} is set only {reasons[-1]}"
             yield _Finding("may-not-be-set", message, "add | default(…), or set it before", use.path)
+
+
+def _set_only(setter: PlacedStep, reader: PlacedStep, flow: Flow) -> str:
+    """Why a name may not be set where it is read; nothing, if its step surely sets it."""
+    if flow.missing(setter, reader) or (reader.failure and not setter.failure):
+        return "where a condition holds"
+    if any(isinstance(loop, ForeachStep) and loop not in reader.loops for loop in setter.loops):
+        return "in the rounds of a loop, and there may be none"
+    return "if its step does not fail, which is passed over" if flow.passed_over(setter, reader) else ""
 
 
 def _round(setter: PlacedStep, reader: PlacedStep) -> bool:

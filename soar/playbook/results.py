@@ -21,6 +21,7 @@ from soar.playbook.steps import (
     ApproveStep,
     ForeachStep,
     FormField,
+    ParallelStep,
     PlaybookStep,
     RepeatStep,
     SetStep,
@@ -155,7 +156,7 @@ def roots_of(
     definitions: dict[str, Any] = {}
     for place in placed:
         result = result_of(place.step, catalogue, find)
-        fields: dict[str, Any] = {"status": status}
+        fields: dict[str, Any] = {"status": status} if _has_status(place.step) else {}
         if result is not None:
             fields["result"] = _moved(result.schema, place.id)
             inner = result.schema.get("$defs", {})
@@ -166,6 +167,7 @@ def roots_of(
     for place in placed:
         if isinstance(place.step, SetStep):
             for name, value in place.step.set.items():
+                roots["vars"] = shape_of(_closed(names))  # what is set may be made of what was set before
                 shape = infer(expression_in(value), roots) if isinstance(value, str) else None
                 # A name that is set twice may be of either kind.
                 known = {} if name in names or shape is not None else _plain(value)
@@ -173,6 +175,11 @@ def roots_of(
                 names[name] = {"type": sorted(kinds)} if kinds and name not in names else known
     roots["vars"] = shape_of(_closed(names))
     return roots
+
+
+def _has_status(step: AnyStep) -> bool:
+    # Where there is nothing to decide and nothing to tell of it, the branches run without it.
+    return not isinstance(step, ParallelStep) or step.when is not None or step.timeout is not None
 
 
 def _with_alert(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -130,7 +130,8 @@ CACAO_RULES: Final = (
     _error(
         "shell",
         "A CACAO playbook has a shell command.",
-        "No shell commands are run here. Make it an `http-api` or a `manual` command.",
+        "They are imported where `SOAR_CACAO_SHELL` is true, and run on the hosts in `SOAR_SSH_HOSTS`. Set both, or "
+        "make it an `http-api` or a `manual` command.",
     ),
     _error(
         "encoding",

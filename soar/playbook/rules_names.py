@@ -149,6 +149,17 @@ NAME_RULES: Final = (
         good=_USER.replace("alice", "'{{ alert.resources[0].name }}'"),
     ),
     Rule(
+        id="wrong-kind",
+        severity="error",
+        title="An operation or a filter is given a value of a kind that it does not take.",
+        why=(
+            "The types of alerts, inputs and results are declared, and so is what filters take. The step would fail "
+            "whenever it is come to."
+        ),
+        bad="identification:\n  - {id: report, do: report.write, when: alert.title > 3}\n",
+        good="identification:\n  - {id: report, do: report.write, when: alert.title | length > 3}\n",
+    ),
+    Rule(
         id="foreach-not-list",
         severity="error",
         title="A loop goes over something that is not a list.",

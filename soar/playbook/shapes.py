@@ -242,8 +242,20 @@ def infer(node: nodes.Node | None, roots: Mapping[str, Shape | None]) -> Shape |
             return _MAPPING
         case nodes.CondExpr(expr2=nodes.Expr() as other):
             return _either(infer(node.expr1, roots), infer(other, roots))
-        case nodes.Or():
+        case nodes.Or() | nodes.And():
             return _either(infer(node.left, roots), infer(node.right, roots))
+        case nodes.Add():
+            return _added(infer(node.left, roots), infer(node.right, roots))
+        case (
+            nodes.Sub()
+            | nodes.Mul()
+            | nodes.Div()
+            | nodes.FloorDiv()
+            | nodes.Mod()
+            | nodes.Neg()
+            | nodes.Pos()
+        ):
+            return _NUMBER
         case nodes.Call(node=nodes.Getattr() as method):
             return _METHODS.get(method.attr)
         case nodes.Filter():
@@ -263,6 +275,14 @@ def _either(one: Shape | None, other: Shape | None) -> Shape | None:
     if None in kinds:
         return None
     return shape_of({"type": sorted(kind for known in kinds if known for kind in known)})
+
+
+def _added(one: Shape | None, other: Shape | None) -> Shape | None:
+    """Numbers, texts and lists are added to their like only, so that either side tells what comes of it."""
+    for result, kinds in ((_NUMBER, {"integer", "number"}), (_TEXT, {"string"}), (_LIST, {"array"})):
+        if any(told and told <= kinds for told in (kinds_of(one), kinds_of(other))):
+            return result
+    return None
 
 
 def _filtered(node: nodes.Filter, roots: Mapping[str, Shape | None]) -> Shape | None:

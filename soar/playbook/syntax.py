@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ _ALLOWED = (
     *(nodes.And, nodes.Or, nodes.Not, nodes.Neg, nodes.Pos, nodes.Concat),
     *(nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod),
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WORDS: dict[type[nodes.Node], str] = {
     nodes.Assign: "set",
     nodes.AssignBlock: "set",
@@ -98,6 +100,9 @@ class _Checker(NodeTransformer):
     def visit_Const(self, node: nodes.Const) -> nodes.Node:
         if isinstance(node.value, (int, float)) and not abs(node.value) < 2**63:
             raise NotAllowed("the number is too large")
+        if isinstance(node.value, str) and _SURROGATE.search(node.value):
+            # It could be neither written down nor sent.
+            raise NotAllowed("half a character (a lone surrogate) is not text")
         return node
 
     def visit_Call(self, node: nodes.Call) -> nodes.Node:

@@ -101,3 +101,45 @@ def test_explain_tells_what_is_missing(soar: Any, policy: Path, tmp_path: Path) 
     code, _, err = soar("policy", "explain", "aws-s3-public-bucket", "--alert", str(bad))
     assert (code, "$.detail-type" in err) == (ExitCode.FAILED, True)
     assert soar("policy", "explain", str(tmp_path / "none.yaml"), "--alert", str(FINDING))[0] != 0
+
+
+def test_explain_reads_a_cacao_file_as_it_reads_yaml(soar: Any, policy: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bucket.cacao.json"
+    assert soar("playbook", "export", "aws-s3-public-bucket", "-o", str(file))[0] == 0
+    more = ("--alert", str(FINDING), "--policy", str(policy), "--json")
+    ours = json.loads(soar("policy", "explain", "aws-s3-public-bucket", *more)[1])
+    assert json.loads(soar("policy", "explain", str(file), *more)[1]) == ours
+    # One that was edited is what CACAO says, and the policy decides about it in the same way.
+    told = json.loads(file.read_text())
+    told["name"] = "Edited"
+    file.write_text(json.dumps(told))
+    [edited] = json.loads(soar("policy", "explain", str(file), *more)[1])
+
+    def decided(steps: list[Any]) -> dict[str, Any]:
+        return {step["action"]: (step["decision"], step["risk"]) for step in steps}
+
+    assert edited["playbook"] == "aws-s3-public-bucket"
+    assert decided(edited["steps"]) == decided(ours[0]["steps"]) != {}
+    file.write_text("{}")
+    code, _, err = soar("policy", "explain", str(file), *more)
+    assert (code, "bucket.cacao.json:1:1" in err) == (ExitCode.FAILED, True)
+    assert soar("policy", "explain", str(tmp_path / "no.cacao.json"), *more)[0] == ExitCode.NOT_FOUND
+
+
+def test_explain_tells_of_the_changes_of_called_playbooks(soar: Any, policy: Path, tmp_path: Path) -> None:
+    (tmp_path / "inner.yaml").write_text(
+        "name: inner\ncontainment:\n  - {id: off, do: aws.iam.deactivate_access_key, with: {user_name: a}}\n"
+    )
+    outer = tmp_path / "outer.yaml"
+    outer.write_text(
+        "name: outer\nmatch: {source: guardduty}\ncorrelate_by: [alert.account]\n"
+        "containment: [{id: call, playbook: inner, with: {}}]\n"
+    )
+    more = ("--alert", str(FINDING), "--policy", str(policy))
+    [told] = json.loads(soar("policy", "explain", str(outer), *more, "--json")[1])
+    assert told["steps"] == []
+    [step] = told["called"]["inner"]
+    assert (step["step_id"], step["decision"]["outcome"]) == ("off", "approval")
+    out = soar("policy", "explain", str(outer), *more)[1]
+    assert "calls" in out
+    assert "off:" in out

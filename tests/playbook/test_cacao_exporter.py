@@ -24,7 +24,7 @@ SETTINGS = ExportSettings(
     created_by=ident("identity", "we"),
     created="2026-01-01T00:00:00.000Z",
     modified="2026-01-01T00:00:00.000Z",
-    server="https://soar.example",
+    server="soar.example",
 )
 
 
@@ -380,7 +380,7 @@ identification:
         }
     ]
     agent = told["agent_definitions"][step["agent"]]
-    assert agent["address"] == {"url": ["https://edr.example:8443"]}
+    assert (agent["address"], agent["port"]) == ({"dname": ["edr.example"]}, "8443")
     assert told["authentication_info_definitions"][agent["authentication_info"]] == {
         "type": "http-basic",
         "kms": True,
@@ -447,7 +447,7 @@ def test_what_cacao_can_say_is_said_in_its_words() -> None:
         "description": "How far back.",
         "external": True,
     }
-    assert told["playbook_variables"]["__soar_url__"]["value"] == "https://soar.example"
+    assert told["playbook_variables"]["__soar_host__"]["value"] == "soar.example"
     manual = [c["command"] for s in steps for c in s.get("commands", ()) if c["type"] == "manual"]
     assert "Is it so that steps.sure.result.approved ? Answer true or false." in manual
     assert "Call __vars-who__:value" in manual

@@ -413,11 +413,20 @@ B64 = base64.b64encode(b"\xff\xfe").decode()
     ("command", "message"),
     [
         *(
-            ({"type": kind, "command_b64": "bHM="}, f"a {kind} command")
-            for kind in ("elastic", "jupyter", "kestrel", "sigma", "yara", "powershell", "caldera-cmd", "x-own")
+            ({"type": kind, "command_b64": "bHM="}, f"a {kind} command, {why}")
+            for kind, why in (
+                ("elastic", "whose query is for a search engine"),
+                ("jupyter", "which is a program"),
+                ("kestrel", "whose hunt needs data sources"),
+                ("sigma", "whose rule is searched for in logs"),
+                ("yara", "whose rule scans the files of a host"),
+                ("powershell", "and this system speaks no remote PowerShell"),
+                ("caldera-cmd", "whose abilities need a Caldera server"),
+                ("x-own", "which is no type that runs here"),
+            )
         ),
-        ({"type": "ssh", "command": "ls"}, "shell commands are not imported here"),
-        ({"type": "bash", "command": "ls"}, "shell commands are not imported here"),
+        ({"type": "ssh", "command": "ls"}, "not imported here (set SOAR_CACAO_SHELL=true"),
+        ({"type": "bash", "command": "ls"}, "not imported here (set SOAR_CACAO_SHELL=true"),
         ({"type": "http-api", "command": "TRACE / HTTP/1.1"}, "TRACE requests are not sent"),
         ({"type": "http-api", "command": "GET / HTTP/1.1", "content": "x"}, "carries no content"),
         ({"type": "http-api", "command": "POST / HTTP/1.1", "content_b64": B64}, "not text in UTF-8"),

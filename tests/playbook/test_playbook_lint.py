@@ -54,6 +54,11 @@ CLEAN = {
     "a loop's own result": LOOP + reading("steps.each.result.count > 0 and steps.each.result.items[0]"),
     "a round of a repetition": "recovery:\n  - id: gone\n    every: 30s\n    attempts: 5\n"
     "    until: steps.user.result.active_keys | length == 0 or attempt > 3\n    repeat:\n    " + USER,
+    "a round of a repetition that may be passed over": "recovery:\n  - id: gone\n    every: 30s\n    attempts: 5\n"
+    "    on_error: continue\n    until: steps.user.result.administrator\n    repeat:\n    " + USER,
+    "what may be of the right kind": reading(
+        "(alert.raw or '') > '' and (1 if alert.title else 'a') != 2 and 1.5 > alert.resources | length"
+    ),
     "vars after set": "identification:\n  - set: {n: 3, who: '{{ alert.account }}'}\n"
     + reading("vars.n > 2 and vars.who"),
     "a wait for what is not set yet": "identification:\n  - id: pause\n"
@@ -112,6 +117,11 @@ def test_what_is_right_is_left_alone(name: str) -> None:
             "may-not-be-set",
             "has a condition",
         ),
+        (
+            "identification:\n  - id: p\n    parallel:\n    - [" + USER[4:-1] + "]\n" + reading("steps.p.status == ''"),
+            "unknown-name",
+            'steps.p has no "status"',
+        ),
         (LOOP + reading("steps.look.result.administrator"), "step-not-set", 'inside the loop "each"'),
         (LOOP + reading("steps.each.result.itmes"), "unknown-result", '"items"'),
         (LOOP + reading("resource.name == ''"), "unknown-name", 'no "resource" here'),
@@ -129,6 +139,37 @@ def test_what_is_right_is_left_alone(name: str) -> None:
             "identification:\n  - {set: {n: 3}, when: alert.account == '1'}\n" + reading("vars.n > 2"),
             "may-not-be-set",
             "vars.n is set only where",
+        ),
+        (
+            "identification:\n  - {id: e, foreach: alert.resources, steps: [{set: {n: 3}}]}\n" + reading("vars.n > 2"),
+            "may-not-be-set",
+            "in the rounds of a loop",
+        ),
+        (
+            "identification:\n  - {set: {n: '{{ alert.raw.n | int }}'}, on_error: continue}\n" + reading("vars.n > 2"),
+            "may-not-be-set",
+            "passed over",
+        ),
+        *(
+            (reading(expression), "wrong-kind", message)
+            for expression, message in (
+                ("alert.title > 3", "text > a whole number has no meaning here"),
+                ("alert.title + 1", "text + a whole number"),
+                ("'x' in (alert.title | length)", "something can be in"),
+                ("3 in alert.title", "in a text can be text, and this is a whole number"),
+                ("(alert.title | length + 1) | upper", '"upper" takes text'),
+                ("alert.resources | sum * '2'", "* text has no meaning here"),
+                ("-alert.title", "a sign goes before"),
+                ("alert.resources.upper()", '".upper()" takes text, and this is a list'),
+                ("(alert.title | length)[1:]", "a part can be taken of"),
+                ("alert.title | join", '"join" takes a list'),
+            )
+        ),
+        (
+            "inputs: {n: {type: number, default: 3}}\nidentification:\n"
+            "  - {id: u, do: aws.iam.describe_principal, with: {name: '{% for i in inputs.n %}x{% endfor %}'}}\n",
+            "wrong-kind",
+            "a loop goes over",
         ),
         (BRANCHES.replace("if: alert.account == '1'", "if: 1 == 1"), "unreachable-step", "always true"),
         (BRANCHES.replace("if: alert.account == '1'", "if: false"), "unreachable-step", "always false"),

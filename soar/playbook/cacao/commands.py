@@ -28,6 +28,7 @@ __all__ = [
     "HTTP_READ",
     "HTTP_REQUEST",
     "SERVER",
+    "SERVER_ADDRESS",
     "SHELL",
     "Commands",
 ]
@@ -35,8 +36,10 @@ __all__ = [
 HTTP_READ, HTTP_REQUEST, SHELL = "http.get", "http.request", "ssh.run"
 """The actions that commands become."""
 
-SERVER: Final = "__soar_url__"
-"""The variable for this system's own address. What is sent there is not sent, but done."""
+SERVER: Final = "__soar_host__"
+"""The variable for the host of this system. What is sent there is not sent, but done."""
+SERVER_ADDRESS: Final[Mapping[str, tuple[str, ...]]] = {"dname": (f"{SERVER}:value",)}
+"""The address of the agent that stands for this system. The published schemas take no variable in a URL."""
 ACTIONS_PATH: Final = "/api/v1/actions/"
 
 OPENC2_TYPE: Final = "application/openc2+json;version=1.0"
@@ -46,6 +49,23 @@ _WHOLE_REPLY = "__soarca_http_api_result__"
 """The variable that the reply is put into by the executor that is met most."""
 
 _OWN_RESULT = re.compile(r"__steps-[a-z0-9_]+-(.+)__")
+_OTHERWISE = "make it a manual, an http-api or an openc2-http command, or a step of a person"
+_BY_API = "call the service that does it with an http-api command, or make it a manual one"
+_NOT_RUN: Final[Mapping[str, tuple[str, str]]] = {
+    # A rule that is tried on nothing finds nothing, and that reads as if all were well.
+    "sigma": ("whose rule is searched for in logs, and this system holds none", _BY_API),
+    "yara": (
+        "whose rule scans the files of a host, and this system has no agent there",
+        "run the scanner there with an ssh command, or make it a manual one",
+    ),
+    "elastic": ("whose query is for a search engine that this system does not speak to", _BY_API),
+    "kestrel": ("whose hunt needs data sources that this system does not have", _BY_API),
+    "jupyter": ("which is a program, and this system executes none", _BY_API),
+    "caldera-cmd": ("whose abilities need a Caldera server", _BY_API),
+    "powershell": ("and this system speaks no remote PowerShell", _OTHERWISE),
+}
+"""Why commands of some types are refused, and what to do."""
+
 _SECRET_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _CLIENT_HEADERS = frozenset({"host", "content-length", "connection", "transfer-encoding", "accept-encoding"})
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
@@ -88,9 +108,8 @@ class Commands:
             elif command.type in ("ssh", "bash"):
                 found += self._shell(step_id, step, command, names, path)
             else:
-                what = "has no engine for it" if command.type in ("sigma", "yara") else "cannot execute it"
-                message = f"{step_id}: a {command.type[:40]} command; this system {what}"
-                hint = "make it a manual, an http-api or an openc2-http command, or a step of a person"
+                why, hint = _NOT_RUN.get(command.type, ("which is no type that runs here", _OTHERWISE))
+                message = f"{step_id}: a {command.type[:40]} command, {why}"
                 self._refuse((*path, "type"), "command-not-run", message, hint)
         return found
 
@@ -131,9 +150,7 @@ class Commands:
         match = START_LINE.fullmatch((command.command or "").strip())
         assert match is not None  # checked before
         method, target = match[1], match[2]
-        if self._people[step.agent].address == {"url": (f"{SERVER}:value",)} and target.startswith(
-            ACTIONS_PATH
-        ):
+        if self._people[step.agent].address == SERVER_ADDRESS and target.startswith(ACTIONS_PATH):
             yield from self._own(step_id, step, command, names, path, target.removeprefix(ACTIONS_PATH))
             return
         if method not in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
@@ -316,7 +333,11 @@ class Commands:
     ) -> Iterator[Work]:
         if not self._settings.shell:
             message = f"{step_id}: a {command.type} command, and shell commands are not imported here"
-            self._refuse((*path, "type"), "shell", message, "make it an http-api or a manual command")
+            hint = (
+                "set SOAR_CACAO_SHELL=true if they may be, and open the hosts in SOAR_SSH_HOSTS; "
+                "or make it an http-api or a manual command"
+            )
+            self._refuse((*path, "type"), "shell", message, hint)
             return
         if not self._available(SHELL, step_id, path):
             return

@@ -204,6 +204,8 @@ class AuthenticationInfo(CacaoObject):
 
     Args:
         kms: The secret is in the key store under `kms_key_identifier`.
+        oauth_header: Of `oauth2`.
+        token: Of `oauth2`; empty where a key store has it.
     """
 
     type: StrictStr
@@ -211,6 +213,8 @@ class AuthenticationInfo(CacaoObject):
     description: StrictStr | None = None
     kms: StrictBool = False
     kms_key_identifier: StrictStr | None = None
+    oauth_header: StrictStr | None = None
+    token: StrictStr | None = None
     authentication_info_extensions: dict[str, Any] = {}
 
 

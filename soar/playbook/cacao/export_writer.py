@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from ipaddress import ip_address
+from typing import Annotated, Any, Final
 from uuid import UUID, uuid5
 
 from pydantic import Field
@@ -14,10 +16,12 @@ from soar.model.base import Fact, JsonObject, canonical_json
 from soar.model.spec import ActionSpec, Catalogue
 from soar.model.terms import Phase
 from soar.playbook.builtins import UNDO
-from soar.playbook.cacao.commands import ACTIONS_PATH, HTTP_READ, HTTP_REQUEST, SERVER
+from soar.playbook.cacao.commands import ACTIONS_PATH, HTTP_READ, HTTP_REQUEST, SERVER, SERVER_ADDRESS, SHELL
+from soar.playbook.cacao.conditions import VARIABLE_USE
 from soar.playbook.cacao.document import Identifier, Timestamp
 from soar.playbook.cacao.native import Natives, ident_of
 from soar.playbook.compiler import PlacedStep, placed_steps
+from soar.playbook.expressions import is_template
 from soar.playbook.loader import LoadedPlaybook
 from soar.playbook.steps import (
     ActionStep,
@@ -31,6 +35,10 @@ EXTENSION: Final = f"extension-definition--{uuid5(NAMESPACE, 'extension')}"
 """The id of our extension, the same in every export."""
 
 
+Port = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}$")]
+"""A port as CACAO has it, text."""
+
+
 class ExportSettings(Fact):
     """What an export says of itself.
 
@@ -38,13 +46,15 @@ class ExportSettings(Fact):
         created_by: The STIX identity of the organisation.
         created: When the playbook was first made.
         modified: The version.
-        server: The address of this system's API, where other systems may reach it.
+        server: The host of this system, where other systems may reach it.
+        port: Its port there.
     """
 
     created_by: Identifier
     created: Timestamp
     modified: Timestamp
     server: str | None = Field(default=None, max_length=2000)
+    port: Port = "443"
 
 
 _SERVER_DESCRIPTION: Final = (
@@ -162,8 +172,14 @@ class Writer:
 
     def _server(self) -> str:
         agent = self._id("http-api", "server")
-        self._natives.declare(SERVER, "uri", self._settings.server, _SERVER_DESCRIPTION, external=True)
-        self._agents[agent] = {"type": "http-api", "name": "soar", "address": {"url": [f"{SERVER}:value"]}}
+        self._natives.declare(SERVER, "string", self._settings.server, _SERVER_DESCRIPTION, external=True)
+        address: JsonObject = {kind: list(values) for kind, values in SERVER_ADDRESS.items()}
+        self._agents[agent] = {
+            "type": "http-api",
+            "name": "soar",
+            "address": address,
+            "port": self._settings.port,
+        }
         return agent
 
     def _request(self, step: ActionStep) -> tuple[str, dict[str, Any]] | None:
@@ -177,11 +193,13 @@ class Writer:
         if auth is not None and (scheme not in _AUTH or not isinstance(auth, dict)):
             return None
         agent = self._id("http-api", f"{host[0]}/{canonical_json(auth)}")
-        self._agents[agent] = {"type": "http-api", "name": host[1], "address": {"url": [host[0]]}}
+        self._agents[agent] = {"type": "http-api", "name": host[1], **address_of(host[0])}
         if isinstance(auth, dict):
             kind = _AUTH[str(scheme)]
             info = self._id(kind, canonical_json(auth))
-            self._auth[info] = {"type": kind, "kms": True, "kms_key_identifier": str(auth.get("secret"))}
+            told_auth: JsonObject = {"type": kind, "kms": True, "kms_key_identifier": str(auth.get("secret"))}
+            # The published schemas want a token, and the standard wants it empty where a key store has it.
+            self._auth[info] = told_auth | (_BEARER if kind == "oauth2" else {})
             self._agents[agent]["authentication_info"] = info
         method = params.get("method", "GET" if step.do == HTTP_READ else "POST")
         assert isinstance(url, str)
@@ -199,6 +217,35 @@ class Writer:
         elif isinstance(params.get("body"), str):
             command["content"] = self._natives.text(str(params["body"]))
         return agent, {**command, **({"headers": told} if told else {})}
+
+    def _shell(self, step: ActionStep) -> tuple[str, dict[str, Any]] | None:
+        """The agent and the command of a shell that any system can run; None: it is none.
+
+        One with a variable is none: here each value is put in as one quoted word, and elsewhere nobody may quote it.
+        """
+        params = step.params
+        host, text, port = params.get("host"), params.get("command"), params.get("port", 22)
+        if step.do != SHELL or not _PLAIN_SHELL.issuperset(params) or not isinstance(port, int):
+            return None
+        if not isinstance(host, str) or not isinstance(text, str) or any(map(is_template, (host, text))):
+            return None
+        if VARIABLE_USE.search(text) or not text:
+            return None
+        secret = str(params.get("secret") or "")
+        agent = self._id("ssh", f"{host}/{port}/{secret}")
+        self._agents[agent] = {
+            "type": "ssh",
+            "name": host,
+            "address": {_kind_of(host): [host]},
+            "port": str(port),
+        }
+        if secret:
+            info = self._id("user-auth", secret)
+            self._auth[info] = {"type": "user-auth", "kms": True, "kms_key_identifier": secret}
+            self._agents[agent]["authentication_info"] = info
+        if _SIMPLE_LINE.fullmatch(text):
+            return agent, {"type": "ssh", "command": text}
+        return agent, {"type": "ssh", "command_b64": b64encode(text.encode()).decode()}
 
     def _undo(self, key: str, name: str, params: JsonObject, after: str) -> str:
         told = {
@@ -307,7 +354,43 @@ _PLAIN_REQUEST = frozenset(
     }
     | {"evidence", "redirects", "safe_to_repeat", "schema"}
 )
+_PLAIN_SHELL = frozenset({"host", "port", "command", "secret", "timeout"})
+_SIMPLE_LINE = re.compile(r"[A-Za-z0-9 ._/:=@%+,-]+")
+"""A command that the standard wants as it is; any other one in Base64."""
 _AUTH: Final[Mapping[str, str]] = {"basic": "http-basic", "bearer": "oauth2"}
+_BEARER: Final[JsonObject] = {"oauth_header": "Authorization: Bearer", "token": ""}
+
+
+_URL_TO_SCHEMAS = re.compile(r"[-\w@:%.+~#=/()?]{2,256}\.[a-z]{2,6}\b", re.ASCII)
+
+
+def address_of(url: str) -> JsonObject:
+    """The address and port of a service, in a form that the published schemas of CACAO take wherever there is one.
+
+    Their pattern of a URL refuses names such as `edr.internal` and `localhost`, and all numbers. A name or a number by
+    itself says no scheme: it is https, but on port 80 http.
+
+    Args:
+        url: A scheme, a host and maybe a port.
+    """
+    parts = _PARTS.fullmatch(url)
+    if _URL_TO_SCHEMAS.search(url) or parts is None:
+        return {"address": {"url": [url]}}
+    scheme, host, port = parts[1], parts[2], parts[3] or {"http": "80", "https": "443"}[parts[1]]
+    if (scheme == "http") != (port == "80"):
+        return {"address": {"url": [url]}}
+    host = host.strip("[]")
+    return {"address": {_kind_of(host): [host]}, "port": port}
+
+
+def _kind_of(host: str) -> str:
+    try:
+        return f"ipv{ip_address(host).version}"
+    except ValueError:
+        return "dname"
+
+
+_PARTS = re.compile(r"(https?)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(?::([1-9][0-9]{0,4}))?")
 
 
 def _attack(technique: str) -> JsonObject:

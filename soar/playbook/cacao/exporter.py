@@ -94,9 +94,9 @@ class _Exporter(Writer):
         if approval is not None:
             question = f"{step.name or placed.id}: shall it be done?"
             role = approval.role or ""
-            entry = self._asked(
-                placed, "approval", question, role, entry, after if step.when is None else end
-            )
+            # The branch of the condition comes to an end of its own, which is not that of the branch in it.
+            then = after if step.when is None else self._end(f"{placed.id}/when/end")
+            entry = self._asked(placed, "approval", question, role, entry, then)
         if step.when is not None:
             entry = self._condition(placed, "when", step.when, entry, None, after)
         return entry
@@ -180,7 +180,7 @@ class _Exporter(Writer):
                 until = f" until {wait.until or wait.alert}" if wait.seconds is None else ""
                 seconds = wait.seconds or wait.limit or 0.0
                 text = f"Wait{until}, {seconds:.0f} seconds at most; then go on."
-                more = {"delay": round(seconds * 1000)} if not until else {"timeout": round(seconds * 1000)}
+                more = {"timeout" if until else "delay": round(seconds * 1000)}
                 return self._manual(placed, "wait", text, "", after, (), origin, **more)
             case SetStep():
                 out = [self._natives.own(f"vars-{name}", "string", "", f"vars.{name}") for name in step.set]
@@ -232,7 +232,7 @@ class _Exporter(Writer):
             cases["default"] = self._branch(placed, ("default",), step.default)
         variable = self._natives.reference(step.switch)
         question = None
-        if variable is None:
+        if variable is None or not self._natives.can_be(variable, step.cases):
             question = self._natives.own(f"{placed.id}-switch", "string", f"the value of: {step.switch}")
             variable = question
         entry = self._put(
@@ -257,7 +257,7 @@ class _Exporter(Writer):
             f"{placed.id}-again", "bool", f"whether this does not hold yet: {step.until}"
         )
         self._natives.begin(again, "true")
-        end = self._end(f"{placed.id}/end")
+        end = self._end(f"{placed.id}/repeat/end")
         text = f"Does this hold: {step.until} ? Answer false if it does, and true for another round."
         loop = self._id("while-condition", placed.id)
         asked = self._manual(placed, "again", text, "", end, (again,), Origin(serves=loop))
@@ -294,13 +294,17 @@ class _Exporter(Writer):
         self, placed: PlacedStep, step: ActionStep, after: str, origin: Origin, timing: Mapping[str, Any]
     ) -> str:
         references = self._tags(step, self._catalogue.get(step.do))
-        agent, command = self._request(step) or (
-            self._server(),
-            {
-                "command": f"POST {ACTIONS_PATH}{step.do} HTTP/1.1",
-                "headers": {"Content-Type": ["application/json"]},
-                "content": self._natives.text(canonical_json(step.params)),
-            },
+        agent, command = (
+            self._request(step)
+            or self._shell(step)
+            or (
+                self._server(),
+                {
+                    "command": f"POST {ACTIONS_PATH}{step.do} HTTP/1.1",
+                    "headers": {"Content-Type": ["application/json"]},
+                    "content": self._natives.text(canonical_json(step.params)),
+                },
+            )
         )
         if references:
             command["external_references"] = references
@@ -337,12 +341,14 @@ class _Exporter(Writer):
             and p.step.do in self._catalogue
             and self._catalogue[p.step.do].undoable
         ]
+        if not changed:
+            return None
         entry = self._end(f"{placed.id}/undone")
         for earlier in changed:
             entry = self._undo(
                 f"{placed.id}/undo/{earlier.id}", f"undo {earlier.id}", {"step": earlier.id}, entry
             )
-        return entry if changed else None
+        return entry
 
     def _exception(self) -> str | None:
         if self._playbook.failure_steps:

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 
 from soar.model.base import Digest, JsonObject, canonical_json, digest_of
 from soar.model.spec import Catalogue
-from soar.playbook.cacao.commands import SERVER
+from soar.playbook.cacao.commands import SERVER, SERVER_ADDRESS
 from soar.playbook.cacao.document import CacaoPlaybook, dump
 from soar.playbook.cacao.exporter import EXTENSION, Exported, ExportSettings, export_playbook
 from soar.playbook.cacao.graph_builder import Carried
@@ -30,6 +30,7 @@ from soar.playbook.loader import LoadedPlaybook, load_playbook
 __all__ = ["Recovered", "native_digest", "recover", "step_digest"]
 
 _ANY_VARIABLE = re.compile(r"__[A-Za-z_][A-Za-z0-9_-]*?__")
+_PORT = re.compile("[1-9][0-9]{0,4}")
 _FLOW = ("on_completion", "on_success", "on_failure", "on_true", "on_false", "next_steps", "cases")
 _ABOUT = ("playbook_extensions", "extension_definitions", "signatures", "modified", "external_references")
 
@@ -119,11 +120,14 @@ def recover(
 
 def _as_then(playbook: CacaoPlaybook) -> ExportSettings:
     server = playbook.playbook_variables.get(SERVER)
+    ports = [a.port for a in playbook.agent_definitions.values() if a.address == SERVER_ADDRESS]
+    port = ports[0] if ports and ports[0] and _PORT.fullmatch(ports[0]) else "443"
     return ExportSettings(
         created_by=playbook.created_by,
         created=playbook.created,
         modified=playbook.modified,
-        server=server.value if server is not None and isinstance(server.value, str) else None,
+        server=server.value[:2000] if server is not None and isinstance(server.value, str) else None,
+        port=port,
     )
 
 

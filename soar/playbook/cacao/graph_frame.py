@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from soar.model.base import JsonObject
@@ -92,7 +93,11 @@ def slug(text: str, longest: int = 40) -> str:
 
 def input_name(variable: str) -> str:
     """The name of the input, or of the output, for a variable; `src_ip` for `__Src-IP__`."""
-    return slug(variable, 60) or "value"
+    whole = slug(variable, len(variable))
+    if len(whole) > 60:
+        # Two long names may begin alike.
+        return f"{whole[:51].strip('_')}_{sha256(variable.encode()).hexdigest()[:8]}"
+    return whole or "value"
 
 
 class GraphFrame(ABC):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -23,7 +24,7 @@ from soar.playbook.cacao.condition_syntax import (
 from soar.playbook.cacao.condition_syntax import Not as NotSo
 from soar.playbook.cacao.condition_syntax import Or as AnyOf
 from soar.playbook.cacao.condition_syntax import Variable as Name
-from soar.playbook.cacao.conditions import compile_condition
+from soar.playbook.cacao.conditions import compile_case, compile_condition
 from soar.playbook.expressions import expression_in
 from soar.playbook.schema import Playbook
 
@@ -87,7 +88,7 @@ class Natives:
         Args:
             meaning: Our expression for it; empty: a person says it.
         """
-        name = "__" + re.sub(r"[^A-Za-z0-9_-]+", "-", key)[:200] + "__"
+        name = _named(key)
         if meaning:
             self.meanings[name] = meaning
         return self.declare(name, kind, None, description)
@@ -95,6 +96,15 @@ class Natives:
     def begin(self, name: str, value: str) -> None:
         """Give a variable its first value."""
         self._found[name]["value"] = value
+
+    def can_be(self, name: str, cases: Iterable[str]) -> bool:
+        """Whether each case of a switch is a value that a variable can have, by its type."""
+        try:
+            for case in cases:
+                compile_case(f"{name}:value", case, {name: str(self._found[name]["type"])})
+        except ConditionError:
+            return False
+        return True
 
     def variables(self) -> JsonObject:
         """All of them, by name."""
@@ -119,7 +129,7 @@ class Natives:
             if name not in known:
                 known.append(name)
             return name
-        name = "__" + "-".join(path) + "__"
+        name = _named("-".join(path))
         external = root in ("alert", "incident")
         self.meanings[name] = ".".join(path)
         return self.declare(name, kind, None, f"{root}.{'.'.join(rest)}", external=external)
@@ -176,6 +186,17 @@ class Natives:
         if variable is None:
             raise _CannotSay
         return Comparison(Name(variable), _SIGNS[sign], told, sign == "notin")
+
+
+def _named(key: str) -> str:
+    """The name of a variable: 200 letters, digits, `_` and `-` at most between the underscores.
+
+    What had to be changed for that gets a hash, so that two names do not become one.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", key)
+    if len(plain) > 200 or not re.fullmatch(r"[A-Za-z0-9_.-]+", key):
+        plain = f"{plain[:183]}-{sha256(key.encode()).hexdigest()[:16]}"
+    return f"__{plain}__"
 
 
 class _CannotSay(Exception):
