@@ -105,6 +105,10 @@ class CatalogueChange:
         return proposal.plan, PolicyInForce.model_validate(proposal.in_force) if self._desk else None
 
     async def commit(self, plan: Plan, place: ReserveRequest | None) -> Result:
+        async with self._run.alone(plan):
+            return await self._commit(plan, place)
+
+    async def _commit(self, plan: Plan, place: ReserveRequest | None) -> Result:
         call = ApplyCall(
             incident_id=self._run.incident.id,
             step_id=wire_id(self._node.id),
@@ -198,7 +202,9 @@ def effects_to_undo(run: Run, step_ids: list[str] | None, phase: Phase | None = 
         and (step_ids is None or layer.step_id in step_ids)
         and (phase is None or incident.steps[layer.step_id].phase is phase)
     ]
-    return sorted(chosen, key=lambda e: e.started_at, reverse=True)
+    # Of those that began in one moment, the last on record is the newest.
+    order = sorted(range(len(chosen)), key=lambda n: (chosen[n].started_at, n), reverse=True)
+    return [chosen[n] for n in order]
 
 
 def instances_of(incident: Incident, step_id: str) -> list[str]:
@@ -267,6 +273,7 @@ class UndoChange:
                     hint="undo the other steps by name",
                 )
             )
+        self._nothing_above(effects)
         return Plan(
             action=UNDO,
             params={"steps": list(self._step_ids)},
@@ -303,6 +310,33 @@ class UndoChange:
                 raise refused[0]
         return Result(summary="; ".join(undone), data={"undone": list(self._step_ids)})
 
+    def _nothing_above(self, effects: list[Effect]) -> None:
+        """See that no newer change of ours stands on what is put back: it would be left on what is no longer there.
+
+        Raises:
+            StepFailure: One does.
+        """
+        if self._run.start.engine < 2:
+            return
+        newer = [
+            f"{later.step_id} ({later.plan.summary})"
+            for later in effects_to_undo(self._run, None)
+            for effect in effects
+            if later.step_id not in self._step_ids
+            and later.started_at >= effect.started_at
+            and {(c.target, c.field) for c in later.plan.changes}
+            & {(c.target, c.field) for c in effect.plan.changes}
+        ]
+        if newer:
+            raise StepFailure(
+                ErrorInfo(
+                    type="Refused",
+                    message="a newer change stands on the same target: " + "; ".join(dict.fromkeys(newer)),
+                    hint="undo that first, or both together",
+                    nothing_done=True,
+                )
+            )
+
     def _spec(self, effect: Effect) -> NodeSpec:
         return self._origin(effect).spec
 
@@ -313,12 +347,28 @@ class UndoChange:
         return node
 
     async def _undo(self, effect: Effect) -> str:
+        async with self._run.alone(effect.plan):
+            if not effect.status.in_place:
+                return f"put back already: {effect.plan.summary}"
+            return await self._put_back(effect)
+
+    def _in_doubt(self, effect: Effect) -> bool:
+        """Whether only a part of the change may be in place, so that a look whether all of it is makes no sense."""
+        if self._run.start.engine < 2:
+            return effect.status is not EffectStatus.VERIFIED
+        # An undo that found the target changed by somebody else did nothing: the change is as much in place as before.
+        refused = effect.status is EffectStatus.UNDO_REFUSED
+        drifted = refused and effect.error is not None and effect.error.type == "Drifted"
+        seen = effect.verification is not None and effect.verification.verified
+        return not seen or not (effect.status is EffectStatus.VERIFIED or drifted)
+
+    async def _put_back(self, effect: Effect) -> str:
         journal, origin = self._run.journal, self._origin(effect)
         call = UndoCall(
             incident_id=self._run.incident.id,
             step_id=wire_id(effect.step_id),
             plan=effect.plan,
-            in_doubt=effect.status is not EffectStatus.VERIFIED,
+            in_doubt=self._in_doubt(effect),
         )
         seconds = origin.spec.apply_timeout + origin.spec.verify_timeout + 30
         try:

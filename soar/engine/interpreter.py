@@ -142,7 +142,8 @@ class Interpreter:
 
     async def _parallel(self, node: ParallelNode, scope: Scope) -> None:
         """Run the branches at once. When one stops the playbook, the others still end what they have begun."""
-        if node.when is None and node.timeout is None and node.id not in self._run.incident.skips:
+        plain = node.when is None and node.timeout is None and not node.notify
+        if plain and node.id not in self._run.incident.skips:
             # Nothing to decide and nothing to tell: its branches tell it.
             await _together([partial(self._chain, b, scope) for b in node.branches], node.concurrency)
             return

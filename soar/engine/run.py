@@ -83,6 +83,7 @@ class Run:
         self.joined: list[Alert] = []
         self.listening = 0
         self._busy = 0
+        self._held: set[str] = set()
         self._loops = enclosing_loops(start.graph)
         self._alerts: list[dict[str, Any]] = []
 
@@ -168,6 +169,21 @@ class Run:
             yield
         finally:
             self._busy -= 1
+
+    @contextlib.asynccontextmanager
+    async def alone(self, plan: Plan) -> AsyncIterator[None]:
+        """Around the making, or the putting back, of a change: no other one is on the same target at the same time.
+
+        Each looks at its target before it begins. Two at once would both find what they planned for.
+        """
+        targets = {target.uid for target in plan.targets} if self.start.engine >= 2 else set()
+        while self._held & targets:
+            await workflow.wait_condition(lambda: not self._held & targets)
+        self._held |= targets
+        try:
+            yield
+        finally:
+            self._held -= targets
 
     @property
     def idle(self) -> bool:

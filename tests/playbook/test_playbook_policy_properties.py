@@ -130,6 +130,16 @@ def no_laxer(after: PolicyDecision, before: PolicyDecision) -> None:
         assert after.expires_after <= before.expires_after
 
 
+def test_a_freeze_that_names_roles_does_not_replace_who_decides_in_one_that_names_none() -> None:
+    automatic = AutonomyRule.model_validate({"match": {}, "decide": "automatic"})
+    now = {"start": NOW - timedelta(days=1), "end": NOW + timedelta(days=1), "decide": "ask"}
+    silent, naming = Freeze.model_validate(now), Freeze.model_validate({**now, "roles": ("responder",)})
+    one = decided(Policy(version=1, autonomy=(automatic,), freezes=(silent,)))
+    both = decided(Policy(version=1, autonomy=(automatic,), freezes=(silent, naming)))
+    assert one.roles == ("incident-commander",)
+    no_laxer(both, one)
+
+
 @given(
     st.lists(autonomy, max_size=4),
     st.lists(limits, max_size=4),
