@@ -195,7 +195,10 @@ class Play:
                 if look.trouble
             }
             if not any(look.busy for look in looks):
-                if not await self._read():
+                # A called playbook is in the store a little later than it runs.
+                called = [c for look in looks for c in look.children if c not in self._workflows]
+                self._workflows.update(dict.fromkeys(called))
+                if not await self._read() and not called:
                     return min((look.next_timer for look in looks if look.next_timer), default=None)
                 continue
             if self._troubles and time.monotonic() - began > _PATIENCE_SECONDS:

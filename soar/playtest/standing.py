@@ -16,6 +16,14 @@ _TASK_ENDS = {
     EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
     EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED,
 }
+_ENDS = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
+}
 
 
 @dataclass(frozen=True)
@@ -27,12 +35,14 @@ class Standing:
         busy: Whether it, or an activity of it, works: it will go on without anybody.
         next_timer: When the earliest of its timers fires.
         trouble: Why its last task failed; then it is tried again, and most likely fails again.
+        children: The workflows that it has started, which go on by themselves.
     """
 
     running: bool
     busy: bool = False
     next_timer: datetime | None = None
     trouble: str = ""
+    children: tuple[str, ...] = ()
 
 
 async def standing(client: Client, workflow_id: str) -> Standing:
@@ -53,7 +63,9 @@ class _History:
     def __init__(self) -> None:
         self._activities: set[int] = set()
         self._timers: dict[int, datetime] = {}
-        self._task_pending = False
+        self._starting: set[int] = set()
+        self._children: list[str] = []
+        self._task_pending = self._ended = False
         self._trouble = ""
 
     def add(self, event: HistoryEvent) -> None:
@@ -74,6 +86,17 @@ class _History:
                 self._activities.discard(event.activity_task_timed_out_event_attributes.scheduled_event_id)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
                 self._activities.discard(event.activity_task_canceled_event_attributes.scheduled_event_id)
+            case EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
+                self._starting.add(event.event_id)
+            case EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED:
+                started = event.child_workflow_execution_started_event_attributes
+                self._starting.discard(started.initiated_event_id)
+                self._children.append(started.workflow_execution.workflow_id)
+            case EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED:
+                failed = event.start_child_workflow_execution_failed_event_attributes
+                self._starting.discard(failed.initiated_event_id)
+            case kind if kind in _ENDS:
+                self._ended = True
             case EventType.EVENT_TYPE_TIMER_STARTED:
                 wait = event.timer_started_event_attributes.start_to_fire_timeout.ToTimedelta()
                 self._timers[event.event_id] = _time(event) + wait
@@ -86,9 +109,11 @@ class _History:
     def standing(self) -> Standing:
         return Standing(
             running=True,
-            busy=self._task_pending or bool(self._activities),
+            # One that has ended since it was described is looked at once more.
+            busy=self._task_pending or self._ended or bool(self._activities or self._starting),
             next_timer=min(self._timers.values(), default=None),
             trouble=self._trouble,
+            children=tuple(self._children),
         )
 
 
