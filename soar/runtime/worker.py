@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -85,6 +86,10 @@ async def run_workers(
             _log.info("worker.started", extra={"queue": queue})
         if CHAT_QUEUE in queues:
             await stack.enter_async_context(_clicks(core))
+        # What was loaded until now stays for good. Looking through it again and again for garbage would hold up
+        # workflows, of which Temporal's SDK takes one that is held up for two seconds for stuck.
+        gc.collect()
+        gc.freeze()
         yield
 
 

@@ -414,6 +414,7 @@ async def incident(
     inputs: JsonObject | None = None,
     dry_run: bool = False,
     desk: bool = True,
+    patient: bool = False,
     **fields: object,
 ) -> AsyncIterator[Started]:
     """Run a worker and start an incident of a playbook on it.
@@ -421,6 +422,7 @@ async def incident(
     Args:
         others: The playbooks that its steps call.
         desk: Whether the workers of actions reach the policy.
+        patient: Whether the SDK leaves off taking a workflow that is held up for two seconds for stuck.
         fields: Of the alert that opens it.
     """
     world = world if world is not None else World(lamps={"hall": "on", "yard": "on", "loft": "on"})
@@ -451,6 +453,7 @@ async def incident(
             task_queue="orchestrator",
             workflows=[IncidentWorkflow],
             activities=[*action_activities(found, services, executor, own), *recorded.all],
+            debug_mode=patient,
             graceful_shutdown_timeout=timedelta(seconds=5),
         ):
             wid = await engine.deliver(start, [alert(**{"uid": "a-1", **fields})])  # type: ignore[arg-type]

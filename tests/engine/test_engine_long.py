@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,15 @@ WAITING = """  - id: beside
       work:
 """
 """Steps that wait for people and for time while others work."""
+
+
+@pytest.fixture(autouse=True)
+def only_what_these_tests_make_is_garbage() -> Iterator[None]:
+    """As in a worker: what was loaded before is not looked through again and again."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @dataclass
@@ -75,7 +85,7 @@ inputs: {numbers: {type: list, default: []}}
     numbers: list[JsonValue] = list(range(STEPS // 2))
     async with (
         real_server(tmp_path) as env,
-        incident(env, playbook, world=world, policy=MIXED, inputs={"numbers": numbers}) as run,
+        incident(env, playbook, world=world, policy=MIXED, inputs={"numbers": numbers}, patient=True) as run,
     ):
         while True:
             await asyncio.sleep(1)
@@ -112,7 +122,7 @@ async def test_an_incident_that_receives_10000_further_alerts(tmp_path: Path) ->
 containment:
   - {{id: dark, do: lamp.switch, with: {{lamp: hall}}}}
 """
-    async with real_server(tmp_path) as env, incident(env, playbook) as run:
+    async with real_server(tmp_path) as env, incident(env, playbook, patient=True) as run:
         await run.until(lambda i: "gone" in i.steps)
         handle = run.client.get_workflow_handle(run.workflow_id)
         for first in range(0, ALERTS, 4):
