@@ -231,7 +231,7 @@ def _ask(
         named = [{DEFAULT_ROLE}]
     if own:
         named.append(own)
-    # A freeze adds to all that, and replaces none of it: neither what others name, nor who decides where nobody is named.
+    # A freeze adds to all that, and replaces none of it: neither what others name, nor who decides where none is named.
     if not named and any(a.freeze and not a.roles for a in asking):
         named = [{DEFAULT_ROLE}]
     named += [set(a.roles) for a in asking if a.freeze and a.roles]
