@@ -6,8 +6,8 @@ from pydantic import Field
 
 from soar.actions.aws.access import aws_errors, client
 from soar.actions.aws.ec2_instance import InstanceParams, ensure_may_change, find_instance
-from soar.actions.contract import Action, ActionContext, Draft, Planned, StateBefore, action
-from soar.model.change import BlastRadius, Change, Result, Verification
+from soar.actions.aws.setting import Found, Said, Setting
+from soar.actions.contract import ActionContext, StateBefore, action
 from soar.model.terms import Phase, Risk
 
 __all__ = ["RequireImdsV2"]
@@ -26,8 +26,8 @@ class ImdsParams(InstanceParams):
 class ImdsBefore(StateBefore):
     """The two metadata options that may be changed."""
 
-    http_tokens: str
-    hop_limit: int
+    http_tokens: str = Field(title="metadata tokens")
+    hop_limit: int = Field(title="metadata hop limit")
 
 
 @action(
@@ -37,7 +37,7 @@ class ImdsBefore(StateBefore):
     permissions=("ec2:DescribeInstances", "ec2:ModifyInstanceMetadataOptions", "sts:GetCallerIdentity"),
     d3fend="D3-ACH",
 )
-class RequireImdsV2(Action[ImdsParams, ImdsBefore]):
+class RequireImdsV2(Setting[ImdsParams, ImdsBefore]):
     """Hand an instance's metadata and credentials out only against a session token (IMDSv2).
 
     A request forged through a web application (SSRF) can then not fetch the credentials of the instance's role.
@@ -62,84 +62,44 @@ class RequireImdsV2(Action[ImdsParams, ImdsBefore]):
             instance_id: '{{ (alert | resource("aws.ec2.instance")).name }}'
     """
 
-    def plan(self, ctx: ActionContext, params: ImdsParams) -> Draft[ImdsBefore]:
+    method = "ec2:DescribeInstances"
+
+    def look(self, ctx: ActionContext, params: ImdsParams) -> Found[ImdsBefore]:
         instance = find_instance(ctx, params.instance_id)
-        ensure_may_change(ctx, instance)
-        before = _options(ctx, params.instance_id)
-        changes = []
-        if before.http_tokens != "required":
-            changes.append(
-                Change(
-                    target=instance.target.uid,
-                    field="metadata tokens",
-                    before=before.http_tokens,
-                    after="required",
-                )
-            )
-        if params.hop_limit is not None and before.hop_limit != params.hop_limit:
-            changes.append(
-                Change(
-                    target=instance.target.uid,
-                    field="metadata hop limit",
-                    before=before.hop_limit,
-                    after=params.hop_limit,
-                )
-            )
-        return Draft(
-            summary=f"Require tokens for the metadata of {instance.id}"
-            if changes
-            else f"{instance.id} requires tokens for its metadata already",
-            targets=(instance.target,),
-            changes=tuple(changes),
-            state=before,
-            blast_radius=BlastRadius(
-                summary="Programs on the instance that ask for metadata without a token get none.",
-                facts=(f"role: {instance.profile_arn}" if instance.profile_arn else "it has no role",),
-            )
-            if changes
-            else BlastRadius(),
+        raw = instance.raw.get("MetadataOptions", {})
+        applied = raw.get("State", "applied") == "applied"
+        return Found(
+            target=instance.target,
+            state=ImdsBefore(
+                http_tokens=raw.get("HttpTokens", "optional"), hop_limit=raw.get("HttpPutResponseHopLimit", 1)
+            ),
+            facts=(f"role: {instance.profile_arn}" if instance.profile_arn else "it has no role",),
+            pending="" if applied else "the change is pending",
+        )
+
+    def wanted(self, params: ImdsParams, state: ImdsBefore) -> ImdsBefore:
+        return ImdsBefore(
+            http_tokens="required",
+            hop_limit=state.hop_limit if params.hop_limit is None else params.hop_limit,
+        )
+
+    def guard(self, ctx: ActionContext, params: ImdsParams, found: Found[ImdsBefore]) -> None:
+        ensure_may_change(ctx, find_instance(ctx, params.instance_id))
+
+    def say(self, params: ImdsParams, found: Found[ImdsBefore], then: ImdsBefore) -> Said:
+        return Said(
+            summary=f"Require tokens for the metadata of {params.instance_id}",
+            hits="Programs on the instance that ask for metadata without a token get none.",
             warnings=("Metadata no longer reaches containers on a bridged network.",)
-            if params.hop_limit == 1 and before.hop_limit > 1
+            if then.hop_limit == 1 and found.state.hop_limit > 1
             else (),
             undo="The recorded options are written back.",
         )
 
-    def apply(self, ctx: ActionContext, planned: Planned[ImdsParams, ImdsBefore]) -> Result:
-        wanted = _wanted(planned)
-        _write(ctx, planned.params.instance_id, wanted)
-        return Result(summary=f"{planned.params.instance_id} requires tokens, hop limit {wanted.hop_limit}")
-
-    def verify(self, ctx: ActionContext, planned: Planned[ImdsParams, ImdsBefore]) -> Verification:
-        raw = find_instance(ctx, planned.params.instance_id).raw.get("MetadataOptions", {})
-        now = _options(ctx, planned.params.instance_id)
-        state = raw.get("State", "applied")
-        return Verification(
-            verified=now == _wanted(planned) and state == "applied",
-            seen=f"tokens are {now.http_tokens}, the hop limit is {now.hop_limit}, the change is {state}",
-            method="ec2:DescribeInstances",
-        )
-
-    def undo(self, ctx: ActionContext, planned: Planned[ImdsParams, ImdsBefore]) -> Result:
-        _write(ctx, planned.params.instance_id, planned.state)
-        return Result(summary=f"the metadata options of {planned.params.instance_id} are as they were")
-
-
-def _wanted(planned: Planned[ImdsParams, ImdsBefore]) -> ImdsBefore:
-    limit = planned.params.hop_limit
-    return ImdsBefore(http_tokens="required", hop_limit=planned.state.hop_limit if limit is None else limit)
-
-
-def _options(ctx: ActionContext, instance_id: str) -> ImdsBefore:
-    raw = find_instance(ctx, instance_id).raw.get("MetadataOptions", {})
-    return ImdsBefore(
-        http_tokens=raw.get("HttpTokens", "optional"), hop_limit=raw.get("HttpPutResponseHopLimit", 1)
-    )
-
-
-def _write(ctx: ActionContext, instance_id: str, options: ImdsBefore) -> None:
-    with aws_errors("ec2:ModifyInstanceMetadataOptions"):
-        client(ctx, "ec2").modify_instance_metadata_options(
-            InstanceId=instance_id,
-            HttpTokens=options.http_tokens,
-            HttpPutResponseHopLimit=options.hop_limit,
-        )
+    def write(self, ctx: ActionContext, params: ImdsParams, now: ImdsBefore, then: ImdsBefore) -> None:
+        with aws_errors("ec2:ModifyInstanceMetadataOptions"):
+            client(ctx, "ec2").modify_instance_metadata_options(
+                InstanceId=params.instance_id,
+                HttpTokens=then.http_tokens,
+                HttpPutResponseHopLimit=then.hop_limit,
+            )

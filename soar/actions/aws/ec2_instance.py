@@ -8,12 +8,12 @@ from typing import Any
 from pydantic import Field
 
 from soar.actions.aws.access import AwsAccess, aws_errors, client
+from soar.actions.aws.guards import ensure_not_protected
 from soar.actions.contract import ActionContext, Params
 from soar.actions.errors import Refused, TargetGone
 from soar.model.change import Target
 
 __all__ = [
-    "PROTECTED_TAG",
     "Instance",
     "InstanceParams",
     "describe_attribute",
@@ -23,9 +23,6 @@ __all__ = [
     "tags_of",
     "volumes_of",
 ]
-
-PROTECTED_TAG = "soar:protected"
-"""Whatever carries this tag is never changed by an action; only a person may act on it."""
 
 
 class InstanceParams(Params):
@@ -133,12 +130,7 @@ def ensure_may_change(ctx: ActionContext, instance: Instance) -> None:
     Raises:
         Refused: It is tagged `soar:protected`, or this very worker runs on it.
     """
-    if PROTECTED_TAG in instance.tags:
-        raise Refused(
-            f"instance {instance.id} is tagged {PROTECTED_TAG}; this step has changed nothing, and what earlier "
-            "steps did stays in place",
-            hint=f"act by hand, or remove the tag {PROTECTED_TAG} and retry the step",
-        )
+    ensure_not_protected("instance", instance.id, instance.tags)
     # On EC2 the session name of a role's credentials is the id of the instance that they were issued to.
     with aws_errors("sts:GetCallerIdentity"):
         caller = str(ctx.service(AwsAccess).client("sts").get_caller_identity()["Arn"])

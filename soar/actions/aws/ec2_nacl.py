@@ -9,7 +9,8 @@ from pydantic import Field
 
 from soar.actions.aws.access import aws_errors, client
 from soar.actions.aws.addresses import BlockParams, guarded, network
-from soar.actions.aws.ec2_instance import PROTECTED_TAG, tags_of
+from soar.actions.aws.ec2_instance import tags_of
+from soar.actions.aws.guards import ensure_not_protected
 from soar.actions.contract import Action, ActionContext, Draft, Planned, StateBefore, action
 from soar.actions.errors import Drifted, Refused, TargetGone
 from soar.model.base import Fact
@@ -197,11 +198,8 @@ def _acls(
             f"no network ACL for {', '.join(missing)}", hint="check the subnets, the account and the region"
         )
     for acl in found:
-        if PROTECTED_TAG in tags_of(acl) and subnets:
-            raise Refused(
-                f"network ACL {acl['NetworkAclId']} is tagged {PROTECTED_TAG}",
-                hint=f"act by hand, or remove the tag {PROTECTED_TAG} and retry the step",
-            )
+        if subnets:
+            ensure_not_protected("network ACL", str(acl["NetworkAclId"]), tags_of(acl))
     return sorted(found, key=lambda acl: str(acl["NetworkAclId"]))
 
 

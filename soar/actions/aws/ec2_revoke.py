@@ -9,9 +9,9 @@ from pydantic import Field, field_validator
 from soar.actions.aws.access import aws_errors, client
 from soar.actions.aws.addresses import network
 from soar.actions.aws.ec2_groups import rules_of
-from soar.actions.aws.ec2_instance import PROTECTED_TAG, tags_of
+from soar.actions.aws.ec2_instance import tags_of
+from soar.actions.aws.guards import ensure_not_protected
 from soar.actions.contract import Action, ActionContext, Draft, Params, Planned, StateBefore, action
-from soar.actions.errors import Refused
 from soar.model.base import Fact
 from soar.model.change import BlastRadius, Change, Result, Target, Verification
 from soar.model.terms import Phase, Risk
@@ -181,11 +181,7 @@ def _group(ctx: ActionContext, group_id: str) -> dict[str, Any]:
         group: dict[str, Any] = client(ctx, "ec2").describe_security_groups(GroupIds=[group_id])[
             "SecurityGroups"
         ][0]
-    if PROTECTED_TAG in tags_of(group):
-        raise Refused(
-            f"security group {group_id} is tagged {PROTECTED_TAG}",
-            hint=f"act by hand, or remove the tag {PROTECTED_TAG} and retry the step",
-        )
+    ensure_not_protected("security group", group_id, tags_of(group))
     return group
 
 

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from pydantic import Field
 
 from soar.actions.aws.access import AwsAccess, aws_errors, client
+from soar.actions.aws.guards import ensure_not_protected
 from soar.actions.contract import ActionContext, Params
 from soar.actions.errors import Refused
 from soar.model.base import JsonObject
@@ -16,7 +17,6 @@ from soar.model.change import Target
 
 __all__ = [
     "BREAK_GLASS",
-    "PROTECTED_TAG",
     "AccessKeyId",
     "RoleName",
     "RoleParams",
@@ -35,9 +35,6 @@ __all__ = [
     "user_target",
     "when_present",
 ]
-
-PROTECTED_TAG = "soar:protected"
-"""Whatever carries this tag is never changed by an action; only a person may act on it."""
 
 BREAK_GLASS = "break-glass"
 """A user or role with this in its name or path is the way in when everything else fails: it is never changed."""
@@ -156,11 +153,7 @@ def _ensure_not_reserved(kind: str, name: str, path: str, tags: dict[str, str]) 
             f"{kind} {name} is a break-glass identity ({path}{name}): it is never changed by an action",
             hint="if it is compromised, act by hand with a second way into the account open",
         )
-    if PROTECTED_TAG in tags:
-        raise Refused(
-            f"{kind} {name} is tagged {PROTECTED_TAG}; this step has changed nothing",
-            hint=f"act by hand, or remove the tag {PROTECTED_TAG} and retry the step",
-        )
+    ensure_not_protected(kind, name, tags)
 
 
 def ensure_user_may_change(ctx: ActionContext, user: dict[str, Any]) -> None:

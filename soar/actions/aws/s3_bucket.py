@@ -9,9 +9,9 @@ from botocore.exceptions import ClientError
 from pydantic import Field
 
 from soar.actions.aws.access import AwsAccess, aws_errors, client
-from soar.actions.aws.ec2_instance import PROTECTED_TAG
+from soar.actions.aws.guards import ensure_not_protected
 from soar.actions.contract import ActionContext, Params
-from soar.actions.errors import ActionError, Refused
+from soar.actions.errors import ActionError
 from soar.model.base import Fact
 from soar.model.change import Target
 
@@ -144,12 +144,7 @@ def ensure_may_change(target: Target) -> None:
     Raises:
         Refused: It is tagged `soar:protected`.
     """
-    if PROTECTED_TAG in target.tags:
-        raise Refused(
-            f"bucket {target.name} is tagged {PROTECTED_TAG}; this step has changed nothing, and what earlier steps "
-            "did stays in place",
-            hint=f"act by hand, or remove the tag {PROTECTED_TAG} and retry the step",
-        )
+    ensure_not_protected("bucket", target.name, target.tags)
 
 
 def unless_refused(not_read: list[str], what: str, read: Callable[[], T]) -> T | None:

@@ -264,6 +264,12 @@ def make_actions(endpoint: str) -> Iterator[Callable[..., Actions]]:
     executor.shutdown()
 
 
+@pytest.fixture(name="permissions_for", scope="session")
+def permissions_for_fixture() -> Callable[[str], set[str]]:
+    """What an operation of botocore needs, by its name."""
+    return permissions_for
+
+
 @pytest.fixture
 def actions(make_actions: Callable[..., Actions]) -> Actions:
     """Actions as the worker runs them, with the simulated account behind them."""
