@@ -29,6 +29,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from by_hand import STEPS, Realistic, Trivial
 from pydantic import BaseModel
@@ -59,9 +60,10 @@ from soar.engine.workflow import IncidentWorkflow
 from soar.model.alert import Alert
 from soar.model.base import digest_of
 from soar.model.change import Change, Result, Target, Verification
-from soar.model.events import ReportWritten
+from soar.model.events import ApprovalOpened, ReportWritten
 from soar.model.people import Decision, Responder, VoteChannel
 from soar.model.terms import Phase, Risk, Severity
+from soar.model.timeline import TimelineEntry
 from soar.playbook.compiler import compile_playbook
 from soar.playbook.loader import LoadedPlaybook, load_playbook
 from soar.runtime.client import connect
@@ -177,7 +179,7 @@ class ShortReport:
     async def report(self, request: ReportRequest) -> ReportWritten:
         """Keep the entries that come with the request, and write nothing."""
         await self._store.project(request.entries)
-        return ReportWritten(digests={"json": request.head_hash})
+        return ReportWritten(digests={"json": request.head_hash}, written_at=datetime.now(UTC))
 
 
 class NoEvidence:
@@ -186,6 +188,35 @@ class NoEvidence:
     def keep(self, data: bytes) -> tuple[str, int]:
         """Keep nothing."""
         return digest_of(data), len(data)
+
+
+class People:
+    """Who approves: told as soon as there is a question, by no way that costs either side anything.
+
+    Args:
+        own: Ours is known once the store has it, which is from where the chat and the console take it.
+    """
+
+    def __init__(self, own: OrchestratorActivities) -> None:
+        self._own = own
+        self._loop = asyncio.get_running_loop()
+        self._questions: dict[str, asyncio.Future[Any]] = {}
+        Realistic.asking = lambda wid: self._loop.call_soon_threadsafe(self._told, wid, None)
+
+    async def asked(self, about: str) -> Any:
+        """Wait for the question about an incident, or a workflow."""
+        return await self._questions.setdefault(about, self._loop.create_future())
+
+    def _told(self, about: str, question: object) -> None:
+        self._questions.setdefault(about, self._loop.create_future()).set_result(question)
+
+    @activity.defn(name="store.project")
+    async def project(self, entries: list[TimelineEntry]) -> None:
+        """See `OrchestratorActivities.project`."""
+        await self._own.project(entries)
+        for entry in entries:
+            if isinstance(entry.event, ApprovalOpened):
+                self._told(entry.incident_id, entry.event)
 
 
 @dataclass(frozen=True)
@@ -204,6 +235,7 @@ class Bench:
 
     client: Client
     engine: IncidentEngine
+    people: People
 
     async def incident(self, loaded: LoadedPlaybook, *, asks: bool) -> str:
         """Run a playbook to its end."""
@@ -220,20 +252,20 @@ class Bench:
         )
         wid = await self.engine.deliver(start, [alert])
         assert wid is not None
-        while asks:
-            await asyncio.sleep(0.02)
-            approvals = (await self.engine.state(wid)).open_approvals
-            if approvals:
-                vote = VoteRequest(
-                    approval_id=approvals[0].id,
-                    plan_digest_prefix=approvals[0].plan_digest[:12],
-                    responder=ALICE,
-                    decision=Decision.APPROVE,
-                    channel=VoteChannel.API,
-                )
+        if asks:
+            approval = await self.people.asked(start.incident_id)
+            vote = VoteRequest(
+                approval_id=approval.approval_id,
+                plan_digest_prefix=approval.plan_digest[:12],
+                responder=ALICE,
+                decision=Decision.APPROVE,
+                channel=VoteChannel.API,
+            )
+            while True:
                 with contextlib.suppress(EngineUnavailable):  # more at once than the machine can take: again
-                    await self.engine.vote(wid, vote, request_id=approvals[0].id)
+                    await self.engine.vote(wid, vote, request_id=approval.approval_id)
                     break
+                await asyncio.sleep(0.02)
         await self.client.get_workflow_handle(wid).result()
         return wid
 
@@ -242,11 +274,9 @@ class Bench:
         wid = uuid.uuid4().hex
         call = ActionCall(incident_id="b", step_id="s", params={})
         handle = await self.client.start_workflow(kind.__name__, call, id=wid, task_queue="orchestrator")
-        while asks:
-            await asyncio.sleep(0.02)
-            if await handle.query(Realistic.asked):
-                await handle.execute_update(Realistic.approve)
-                break
+        if asks:
+            await self.people.asked(wid)
+            await handle.execute_update(Realistic.approve)
         await handle.result()
         return wid
 
@@ -277,6 +307,7 @@ async def bench() -> AsyncIterator[Bench]:
         client = await connect(settings, address=server.address)
         (folder / "policy.yaml").write_text(POLICY)
         own = OrchestratorActivities(store, PolicyFile(folder / "policy.yaml"))
+        people = People(own)
         with ThreadPoolExecutor(16) as executor:
             services = ActionServices(NoEvidence())
             activities = action_activities(list(INTO.values()), services, executor, OwnDesk(own))
@@ -286,13 +317,13 @@ async def bench() -> AsyncIterator[Bench]:
                 workflows=[IncidentWorkflow, Trivial, Realistic],
                 activities=[
                     *activities,
-                    own.project,
+                    people.project,
                     own.current_policy,
                     own.reserve,
                     ShortReport(store).report,
                 ],
             ):
-                yield Bench(client, IncidentEngine(client))
+                yield Bench(client, IncidentEngine(client), people)
     await store.close()
 
 

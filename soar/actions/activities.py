@@ -1,9 +1,9 @@
 """Actions as Temporal activities.
 
 A read named `x.y` is the activity `x.y`; a change is `x.y:plan`, `x.y:apply`, `x.y:verify` and `x.y:undo`; several
-reads at once are `together`. The action's own code blocks (boto3 does), so it runs in a thread while the activity
-heartbeats for it: a killed worker is noticed within the heartbeat timeout, and a change is never torn apart by a
-cancellation; it finishes, and the engine learns how.
+reads (and plans) at once are `together`. The action's own code blocks (boto3 does), so it runs in a thread while the
+activity heartbeats for it: a killed worker is noticed within the heartbeat timeout, and a change is never torn apart by
+a cancellation; it finishes, and the engine learns how.
 """
 
 from __future__ import annotations
@@ -66,12 +66,15 @@ def action_activities(
     """
     reads: dict[str, Callable[..., Any]] = {}
     changes: list[Callable[..., Any]] = []
+    plans: dict[str, Callable[..., Any]] = {}
     for definition in definitions:
         if isinstance(definition, ReadDefinition):
             reads[definition.spec.name] = _read(definition, services, executor)
         else:
-            changes.extend(_change(definition, services, executor, desk))
-    return [*reads.values(), *changes, together_activity(reads)]
+            parts = _change(definition, services, executor, desk)
+            plans[f"{definition.spec.name}:plan"] = parts[0]
+            changes.extend(parts)
+    return [*reads.values(), *changes, together_activity({**reads, **plans})]
 
 
 def _read(

@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 TOGETHER = "together"
-"""The activity that does several reads of one task queue at once."""
+"""The activity that does several reads, or plans, of one task queue at once."""
 
 
 class PolicyDesk(Protocol):
@@ -56,33 +56,6 @@ class ActionCall(Fact):
     decide: bool = False
 
 
-class NamedCall(Fact):
-    """One of several reads that are done at once.
-
-    Args:
-        activity: The read's own activity.
-    """
-
-    activity: str
-    call: ActionCall
-
-
-class Outcome(Fact):
-    """What became of one of several reads.
-
-    Args:
-        result: What it found; None: nothing.
-        error: Why it found nothing; None too: its result is too large to travel with the others.
-        again: Trying again may help.
-        after: Seconds that the service asks to wait before that.
-    """
-
-    result: Result | None = None
-    error: ErrorInfo | None = None
-    again: bool = False
-    after: float = 0.0
-
-
 class Proposal(Fact):
     """A plan, and by which policy it is decided on.
 
@@ -92,6 +65,37 @@ class Proposal(Fact):
 
     plan: Plan
     in_force: JsonObject | None = None
+
+
+class NamedCall(Fact):
+    """One of several reads that are done at once.
+
+    Args:
+        activity: The read's own activity, or that of a change's plan.
+        patience: Seconds that it waits for slower ones once the first has ended; None: as long as it takes.
+    """
+
+    activity: str
+    call: ActionCall
+    patience: float | None = None
+
+
+class Outcome(Fact):
+    """What became of one of several reads.
+
+    Args:
+        result: What it found; None: nothing.
+        proposal: What it planned, where it was a plan.
+        error: Why there is neither; None too: it is too large to travel with the others, or took too long for them.
+        again: Trying again may help.
+        after: Seconds that the service asks to wait before that.
+    """
+
+    result: Result | None = None
+    proposal: Proposal | None = None
+    error: ErrorInfo | None = None
+    again: bool = False
+    after: float = 0.0
 
 
 class ApplyCall(Fact):

@@ -15,12 +15,13 @@ from soar.engine.changes import (
     Superseded,
     UndoChange,
     instances_of,
+    plan_call,
     wire_id,
 )
 from soar.engine.delivery import PATIENT, Delivery
 from soar.engine.messages import PolicyInForce, ReportRequest
 from soar.engine.permission import Gate
-from soar.engine.reads import read
+from soar.engine.reads import Ahead, read
 from soar.engine.run import Run, bad_template
 from soar.engine.scope import Scope
 from soar.engine.steps import succeeded
@@ -70,7 +71,7 @@ class ActionSteps:
         elif node.spec.risk is Risk.READ:
             await self._read(node, params, scope)
         else:
-            await self._change(node, CatalogueChange(self._run, node, params), scope)
+            await self._change(node, CatalogueChange(self._run, node, params, scope), scope)
 
     async def undo(self, node: ActionNode, scope: Scope) -> None:  # noqa: ARG002 - one form for all
         """Do an undo that the playbook itself has decided on: nobody is asked, but policy may forbid it."""
@@ -82,6 +83,28 @@ class ActionSteps:
                 return
             await self._gate.look(node, plan)
             succeeded(self._run, node, await change.commit(plan, None), changed=True)
+
+    async def plan_ahead(self, node: ActionNode, scope: Scope) -> None:
+        """Have the change planned that follows the reads which begin now, in their company.
+
+        It is an offer: where it comes to nothing, the step plans when its turn comes.
+        """
+        run = self._run
+        node = node.model_copy(update={"id": scope.instance(node.id)})
+        known = node.id in run.incident.steps or run.incident.paused is not None
+        if scope.beside is None or known or run.interruption(scope, node.id) is not None:
+            return
+        try:
+            params = render(node.params, run.variables(scope))
+        except ExpressionError:
+            return  # the step itself tells it
+        if not isinstance(params, dict):
+            return
+        call, asked_at = plan_call(run, node, params), workflow.now()
+        async with run.busy():
+            outcome = await scope.beside.outcome(node, f"{node.action}:plan", call)
+        if outcome.proposal is not None:
+            run.ahead[node.id] = Ahead(call, outcome.proposal, asked_at)
 
     def _wanted(self, params: JsonObject, scope: Scope) -> list[str]:
         """The steps whose changes an `incident.undo` puts back."""
@@ -154,7 +177,9 @@ class ActionSteps:
             async with run.busy():
                 try:
                     run.committing.add(node.id)
-                    result = await change.commit(plan, self._gate.place(node, plan, asked=bool(approval_id)))
+                    result = await change.commit(
+                        plan, self._gate.place(node, plan, aged=bool(approval_id) or change.aged)
+                    )
                 except Superseded as moved:
                     drift, supersedes, plan = moved.drift, approval_id, None
                     if approval_id:
@@ -237,5 +262,11 @@ class ActionSteps:
             except ActivityError as error:
                 raise StepFailure.from_activity(error) from error
         up_to = entries[-1].seq if entries else self._delivery.up_to
-        self._run.journal.record(written, f"Report written, up to entry {up_to}")
+        journal, at = self._run.journal, written.written_at
+        if self._run.start.engine < 3:
+            at = None
+        elif at is not None and journal.last_at is not None:
+            # The clock of the worker that wrote it may be behind: no entry is earlier than the one before it.
+            at = max(at, journal.last_at)
+        journal.record(written, f"Report written, up to entry {up_to}", at=at)
         return written

@@ -6,11 +6,12 @@ from typing import Protocol, TypeVar
 
 from temporalio import workflow
 
-from soar.actions.calls import ActionCall, ApplyCall, Committed, Proposal, UndoCall, UndoReply
+from soar.actions.calls import ActionCall, ApplyCall, Committed, UndoCall, UndoReply
 from soar.engine.activities import StepFailure, run_action
 from soar.engine.messages import PolicyInForce, ReserveRequest
+from soar.engine.reads import propose
 from soar.engine.run import Run, forbidden
-from soar.engine.scope import base_id
+from soar.engine.scope import Scope, base_id
 from soar.model.base import JsonObject
 from soar.model.change import Change, Effect, EffectStatus, ErrorInfo, EvidenceRef, Plan, Result, Verification
 from soar.model.events import (
@@ -34,6 +35,7 @@ __all__ = [
     "UndoChange",
     "effects_to_undo",
     "instances_of",
+    "plan_call",
     "undo_node",
     "wire_id",
 ]
@@ -53,7 +55,13 @@ class Superseded(Exception):
 
 
 class ChangeKind(Protocol):
-    """A change as the step runner sees it."""
+    """A change as the step runner sees it.
+
+    Attributes:
+        aged: The policy that came along with its plan was read a while before.
+    """
+
+    aged: bool
 
     async def plan(self) -> tuple[Plan, PolicyInForce | None]:
         """Say what would change, and change nothing.
@@ -76,6 +84,19 @@ class ChangeKind(Protocol):
         ...
 
 
+def plan_call(run: Run, node: ActionNode, params: JsonObject) -> ActionCall:
+    """What asks for the plan of a step's change."""
+    start, incident = run.start, run.incident
+    return ActionCall(
+        incident_id=incident.id,
+        step_id=wire_id(node.id),
+        account=incident.account,
+        region=incident.region,
+        params=params,
+        decide=start.engine >= 2 and not start.dry_run,
+    )
+
+
 class CatalogueChange:
     """An action of the catalogue.
 
@@ -83,24 +104,21 @@ class CatalogueChange:
     changes anything. To apply it and to look whether it took effect are one activity, if that is soon seen.
     """
 
-    def __init__(self, run: Run, node: ActionNode, params: JsonObject) -> None:
-        self._run, self._node, self._params = run, node, params
+    def __init__(self, run: Run, node: ActionNode, params: JsonObject, scope: Scope) -> None:
+        self._run, self._node, self._params, self._scope = run, node, params, scope
         self._desk = False
+        self.aged = False
 
     async def plan(self) -> tuple[Plan, PolicyInForce | None]:
-        start, incident = self._run.start, self._run.incident
-        call = ActionCall(
-            incident_id=incident.id,
-            step_id=wire_id(self._node.id),
-            account=incident.account,
-            region=incident.region,
-            params=self._params,
-            decide=start.engine >= 2 and not start.dry_run,
-        )
-        seconds = self._node.spec.plan_timeout
+        call = plan_call(self._run, self._node, self._params)
         if not call.decide:
-            return await self._activity("plan", call, Plan, seconds), None
-        proposal = await self._activity("plan", call, Proposal, seconds)
+            return await self._activity("plan", call, Plan, self._node.spec.plan_timeout), None
+        ahead = self._run.ahead.pop(self._node.id, None)
+        self.aged = ahead is not None and ahead.serves(call)
+        if ahead is not None and self.aged:
+            proposal = ahead.proposal
+        else:
+            proposal = await propose(self._node, call, self._scope.planning)
         self._desk = proposal.in_force is not None
         return proposal.plan, PolicyInForce.model_validate(proposal.in_force) if self._desk else None
 
@@ -251,6 +269,7 @@ class UndoChange:
 
     def __init__(self, run: Run, step_ids: list[str], phase: Phase) -> None:
         self._run, self._step_ids, self._phase = run, step_ids, phase
+        self.aged = False
 
     async def _settled(self) -> None:
         """Wait for what is being changed right now: what is put back before it is made would come after all."""

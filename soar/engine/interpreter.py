@@ -14,7 +14,7 @@ from temporalio import workflow
 from soar.engine.action_steps import ActionSteps
 from soar.engine.activities import StepFailure
 from soar.engine.people_steps import WaitingSteps
-from soar.engine.reads import Reads
+from soar.engine.reads import PATIENCE, Reads
 from soar.engine.run import Run, Stopped, bad_template
 from soar.engine.scope import OUTSIDE, Scope
 from soar.engine.steps import StepLife, succeeded
@@ -61,6 +61,9 @@ class Interpreter:
     def __init__(self, run: Run, life: StepLife, actions: ActionSteps, waiting: WaitingSteps) -> None:
         self._run, self._life, self._actions, self._waiting = run, life, actions, waiting
         self._beside = frozenset(run.graph.beside)
+        # An older engine, and one that only tries out what would happen, plans each change when its turn comes.
+        self._groups = run.start.engine >= 3 and not run.start.dry_run
+        self._ahead = frozenset(run.graph.ahead) if self._groups else frozenset[str]()
 
     async def play(self) -> None:
         """Run every phase that has steps, in order.
@@ -79,8 +82,14 @@ class Interpreter:
             self._run.check(OUTSIDE)
             if known is None:
                 journal.record(PhaseStarted(phase=phase), f"Phase: {phase.label}", phase=phase)
-            await self._chain(entry, OUTSIDE)
+            await self._chain(entry, OUTSIDE, self._after(phase))
             journal.record(PhaseEnded(phase=phase), f"Phase ended: {phase.label}", phase=phase)
+
+    def _after(self, phase: Phase) -> str | None:
+        """The first node of the next phase that has any."""
+        phases = list(Phase)
+        later = phases[phases.index(phase) + 1 :]
+        return next((self._run.graph.entries[p] for p in later if p in self._run.graph.entries), None)
 
     async def after_failure(self, scope: Scope) -> None:
         """Run the steps that the playbook has for its own failure.
@@ -91,19 +100,27 @@ class Interpreter:
         if self._run.graph.failure is not None:
             await self._chain(self._run.graph.failure, scope)
 
-    async def _chain(self, entry: str, scope: Scope) -> None:
-        """Run nodes one after the other until one has no next: the end of a phase, or of a branch."""
+    async def _chain(self, entry: str, scope: Scope, after: str | None = None) -> None:
+        """Run nodes one after the other until one has no next: the end of a phase, or of a branch.
+
+        Args:
+            after: What comes after the last one.
+        """
         graph = self._run.graph
         current: str | None = entry
         while current is not None:
             row = [graph.nodes[current]]
             while (following := row[-1].next) is not None and following in self._beside:
                 row.append(graph.nodes[following])
-            if len(row) == 1:
+            change = graph.nodes[ahead] if (ahead := following or after) in self._ahead else None
+            if len(row) == 1 and change is None:
                 await self._node(row[0], scope)
             else:
                 here = scope.joining(Reads())
-                await _together([partial(self._node, node, here) for node in row], None)
+                work = [partial(self._node, node, here) for node in row]
+                if isinstance(change, ActionNode):
+                    work.append(partial(self._actions.plan_ahead, change, here))
+                await _together(work, None)
             current = row[-1].next
 
     async def _node(self, node: NodeBase, scope: Scope) -> None:
@@ -140,16 +157,21 @@ class Interpreter:
         begun = step.retried_at or step.started_at
         return scope.until(begun + timedelta(seconds=node.timeout), node.id)
 
+    def _planning(self, scope: Scope) -> Scope:
+        """The scope of what runs at once: changes that are planned at the same moment are planned together."""
+        return scope.planning_with(Reads(PATIENCE)) if self._groups else scope
+
     async def _parallel(self, node: ParallelNode, scope: Scope) -> None:
         """Run the branches at once. When one stops the playbook, the others still end what they have begun."""
         plain = node.when is None and node.timeout is None and not node.notify
         if plain and node.id not in self._run.incident.skips:
             # Nothing to decide and nothing to tell: its branches tell it.
-            await _together([partial(self._chain, b, scope) for b in node.branches], node.concurrency)
+            inside = self._planning(scope)
+            await _together([partial(self._chain, b, inside) for b in node.branches], node.concurrency)
             return
 
         async def work(here: ParallelNode, _: Scope) -> None:
-            inside = self._inside(here, scope)
+            inside = self._planning(self._inside(here, scope))
             await _together([partial(self._chain, b, inside) for b in node.branches], node.concurrency)
             succeeded(self._run, here, Result(summary="All branches have ended"))
 
@@ -197,7 +219,7 @@ class Interpreter:
                 phase=node.phase,
             )
         items = step.items or []
-        inside = self._inside(node, scope)
+        inside = self._planning(self._inside(node, scope))
         loop = node.id.partition("[")[0]
 
         async def each(index: int) -> None:

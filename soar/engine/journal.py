@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from temporalio import workflow
 
 from soar.model.change import EvidenceRef
@@ -19,11 +21,16 @@ class Journal:
 
     Args:
         incident: The state to go on from; None before the first entry.
+
+    Attributes:
+        unstored: What the store does not have yet, in order.
+        last_at: When the last entry of this run was; None before it.
     """
 
     def __init__(self, incident: Incident | None = None) -> None:
         self._incident = incident
         self.unstored: list[TimelineEntry] = []
+        self.last_at: datetime | None = None
 
     @property
     def incident(self) -> Incident:
@@ -45,12 +52,14 @@ class Journal:
         actor: Actor = ENGINE,
         phase: Phase | None = None,
         evidence: tuple[EvidenceRef, ...] = (),
+        at: datetime | None = None,
     ) -> TimelineEntry:
         """Append one event.
 
         Args:
             summary: One sentence for people.
             phase: Default: the phase that the incident is in.
+            at: When it was, if that is in history; default: now, by the workflow's clock.
         """
         current = self._incident
         if current is None:
@@ -64,7 +73,7 @@ class Journal:
             incident_id=incident_id,
             seq=seq + 1,
             prev_hash=head,
-            time=workflow.now(),
+            time=workflow.now() if at is None else at,
             phase=phase,
             actor=actor,
             summary=summary,
@@ -76,4 +85,5 @@ class Journal:
         else:
             reduce(current, entry)
         self.unstored.append(entry)
+        self.last_at = entry.time
         return entry

@@ -46,10 +46,11 @@ __all__ = [
 ]
 
 WORKFLOW_TYPE = "Incident"
-ENGINE = 2
+ENGINE = 3
 """The way in which the engine spends history events. An incident keeps the one that it was started with, so that what
 is running survives an upgrade: 1, timeline entries are stored as they come; 2, those of a second are stored together,
-the last ones with the report, and a place in policy's budgets is taken before a change."""
+the last ones with the report, and a place in policy's budgets is taken before a change; 3, changes are planned together
+with the reads before them and with each other, and the line about the last report is stored without a round trip."""
 ORCHESTRATOR_QUEUE = "orchestrator"
 CHAT_QUEUE = "chat"
 

@@ -76,13 +76,13 @@ class Gate:
         )
         return None
 
-    def place(self, node: ActionNode, plan: Plan, *, asked: bool) -> ReserveRequest | None:
+    def place(self, node: ActionNode, plan: Plan, *, aged: bool) -> ReserveRequest | None:
         """The place in the policy's budgets that a permitted change takes; with it, a halt since then is seen.
 
         Args:
-            asked: People decided, so that hours may have passed since policy did.
+            aged: Time has passed since policy decided: people were asked, or it had come along ahead.
         """
-        if node.action == UNDO or not (asked or self._budgets) or self._run.start.engine < 2:
+        if node.action == UNDO or not (aged or self._budgets) or self._run.start.engine < 2:
             return None
         return self._run.place_for(node, plan)
 

@@ -13,6 +13,7 @@ from temporalio.common import RetryPolicy
 from soar.engine.activities import StepFailure
 from soar.engine.journal import Journal
 from soar.engine.messages import IncidentStart, PolicyInForce, Reserved, ReserveRequest
+from soar.engine.reads import Ahead
 from soar.engine.scope import OUTSIDE, Scope, StepsSeen, base_id
 from soar.model.alert import Alert
 from soar.model.change import ErrorInfo, Plan
@@ -66,6 +67,7 @@ class Run:
         given_up: Undo steps, in no playbook, that a person decided to leave at that.
         joined: The alerts that joined while somebody was listening for them.
         listening: How many steps are.
+        ahead: The plans that were made together with the reads before their steps, by step.
         abandoned: Not even what follows a failure begins any more.
     """
 
@@ -82,6 +84,7 @@ class Run:
         self.committing: set[str] = set()
         self.joined: list[Alert] = []
         self.listening = 0
+        self.ahead: dict[str, Ahead] = {}
         self._busy = 0
         self._held: set[str] = set()
         self._loops = enclosing_loops(start.graph)

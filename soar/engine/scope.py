@@ -49,6 +49,7 @@ class Scope:
         owner: The step whose time that is.
         whatever: It runs although the incident was told to stop: the undo, and the steps, that follow a failure.
         beside: The reads that it may join.
+        planning: The plans that its own may join.
     """
 
     rounds: tuple[Round, ...] = ()
@@ -57,6 +58,7 @@ class Scope:
     owner: str = ""
     whatever: bool = False
     beside: Reads | None = None
+    planning: Reads | None = None
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -80,6 +82,10 @@ class Scope:
     def joining(self, reads: Reads) -> Scope:
         """The scope of a step that may do its read together with others."""
         return replace(self, beside=reads)
+
+    def planning_with(self, plans: Reads) -> Scope:
+        """The scope of a step that may have its change planned together with others."""
+        return replace(self, planning=plans)
 
 
 OUTSIDE = Scope()

@@ -315,11 +315,16 @@ class NoteAdded(Fact):
 
 
 class ReportWritten(Fact):
-    """The report was written from the timeline so far."""
+    """The report was written from the timeline so far.
+
+    Args:
+        written_at: By the clock of the worker that wrote it. Entries of older engines have none.
+    """
 
     kind: Literal["report.written"] = "report.written"
     digests: dict[str, Digest] = Field(description="format → digest in the vault")
     paths: dict[str, str] = {}
+    written_at: UtcTime | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class IncidentClosed(Fact):

@@ -8,7 +8,7 @@ from typing import Any
 
 from soar.model.spec import ActionSpec, Catalogue
 from soar.model.terms import Phase
-from soar.playbook.beside import read_beside
+from soar.playbook.beside import planned_ahead, read_beside
 from soar.playbook.builtins import with_builtins
 from soar.playbook.diagnostics import Diagnostic, PlaybookError, nearest
 from soar.playbook.graph import (
@@ -295,6 +295,7 @@ def _graph(
         },
         children=children,
         beside=read_beside(nodes),
+        ahead=planned_ahead(nodes, entries),
     )
 
 

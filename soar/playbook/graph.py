@@ -293,6 +293,7 @@ class StepGraph(Fact):
         outputs: Bare expressions, by name.
         children: The playbooks that its steps call, by name.
         beside: The reads that begin together with the step before them, since they need nothing of it.
+        ahead: The changes that may be planned together with the reads before them, for the same reason.
     """
 
     entries: dict[Phase, str]
@@ -305,6 +306,7 @@ class StepGraph(Fact):
     clocks: dict[str, ClockRule] = {}
     children: dict[str, ChildPlaybook] = {}
     beside: tuple[str, ...] = ()
+    ahead: tuple[str, ...] = ()
 
 
 ChildPlaybook.model_rebuild()

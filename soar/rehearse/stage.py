@@ -109,7 +109,7 @@ class Ledger:
     async def no_report(self, request: ReportRequest) -> ReportWritten:
         """Keep the last entries, and write no report: nothing happened."""
         self.keep(request.entries)
-        return ReportWritten(digests={})
+        return ReportWritten(digests={}, written_at=datetime.now(UTC))
 
 
 @dataclass(frozen=True)

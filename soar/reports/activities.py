@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -93,7 +94,7 @@ class ReportActivities:
         paths: dict[str, str] = {}
         if self._out_dir is not None:
             paths = await asyncio.to_thread(_write, self._out_dir / folder_name(request.incident_id), formats)
-        return ReportWritten(digests=digests, paths=paths)
+        return ReportWritten(digests=digests, paths=paths, written_at=datetime.now(UTC))
 
     async def _timeline(self, request: ReportRequest) -> list[TimelineEntry]:
         incident = await self._store.incident(request.incident_id)

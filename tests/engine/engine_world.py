@@ -242,6 +242,7 @@ class RecordingActivities:
         self.refuse_reservation: Callable[[ReserveRequest], str] = lambda _request: ""
         self.halt: Halt | None = None
         self.before_report: Callable[[], Awaitable[None]] | None = None
+        self.before_store: Callable[[], None] = lambda: None
 
     @property
     def entries(self) -> list[TimelineEntry]:
@@ -250,6 +251,7 @@ class RecordingActivities:
 
     @activity.defn(name="store.project")
     async def project(self, entries: list[TimelineEntry]) -> None:
+        self.before_store()
         kept = self.incidents.setdefault(entries[0].incident_id, [])
         kept += [e for e in entries if e.seq > len(kept)]
 
@@ -271,7 +273,7 @@ class RecordingActivities:
         if self.before_report is not None:
             await self.before_report()
         self.reports.append(request)
-        return ReportWritten(digests={"json": request.head_hash})
+        return ReportWritten(digests={"json": request.head_hash}, written_at=datetime.now(UTC))
 
     @property
     def desk(self) -> Desk:

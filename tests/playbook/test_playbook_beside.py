@@ -7,15 +7,20 @@ from lint_world import whole
 
 from soar.actions.registry import catalogue
 from soar.playbook.compiler import compile_playbook
+from soar.playbook.graph import StepGraph
 from soar.playbook.loader import load_playbook
 
 READ = "aws.iam.describe_principal"
 USER = "with: {name: '{{ alert.actor.name }}'}"
 
 
-def beside(steps: str) -> tuple[str, ...]:
+def graph(steps: str) -> StepGraph:
     loaded = load_playbook(whole(f"identification:\n{steps}"), file="p.yaml")
-    return compile_playbook(loaded, catalogue()).beside
+    return compile_playbook(loaded, catalogue())
+
+
+def beside(steps: str) -> tuple[str, ...]:
+    return graph(steps).beside
 
 
 def reads(*rest: str) -> str:
@@ -70,3 +75,36 @@ def test_steps_of_different_branches_make_no_row() -> None:
         - {{id: b1, do: {READ}, {USER}}}
 """
     assert beside(branches) == ("a2",)
+
+
+CHANGE = "do: aws.iam.quarantine_user"
+
+
+@pytest.mark.parametrize("place", ["", "containment:\n"])
+def test_a_change_right_after_reads_may_be_planned_with_them(place: str) -> None:
+    change = f"  - {{id: change, {CHANGE}, with: {{user_name: x}}}}\n"
+    assert graph(reads("", "") + place + change).ahead == ("change",)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"{CHANGE}, with: {{user_name: '{{{{ steps.r0.result.name }}}}'}}",
+        f"{CHANGE}, with: {{user_name: x}}, when: alert.title == 'a'",
+        "do: incident.undo, with: {step: r0}",
+        "do: report.write",
+    ],
+)
+def test_what_needs_a_read_or_may_not_come_is_planned_in_its_turn(change: str) -> None:
+    assert graph(reads("") + f"containment:\n  - {{id: change, {change}}}\n").ahead == ()
+
+
+def test_a_change_after_something_else_than_reads_is_planned_in_its_turn() -> None:
+    change = f"  - {{id: change, {CHANGE}, with: {{user_name: x}}}}\n"
+    task = "  - {id: task, task: {role: responder, instructions: Look.}}\n"
+    assert graph(reads("") + task + change).ahead == ()
+    assert graph(reads("") + task + "containment:\n" + change).ahead == ()
+    second = f"  - {{id: second, {CHANGE}, with: {{user_name: y}}}}\n"
+    assert graph(reads("") + change + second).ahead == ("change",), (
+        "the first may alter what the second finds"
+    )

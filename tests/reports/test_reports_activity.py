@@ -87,7 +87,8 @@ async def test_later_entries_change_nothing() -> None:
     whole = ReportActivities(Timeline(b.entries), Bytes())
     asked = request(b, 12)
     first = await ActivityEnvironment().run(short.write, asked)
-    assert await ActivityEnvironment().run(whole.write, asked) == first
+    again = await ActivityEnvironment().run(whole.write, asked)
+    assert (again.digests, again.paths) == (first.digests, first.paths)
 
 
 async def test_a_timeline_of_several_pages_is_read_whole() -> None:

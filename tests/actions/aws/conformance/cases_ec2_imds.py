@@ -9,20 +9,19 @@ from case import Arranged, World, case
 
 @case("aws.ec2.require_imdsv2")
 def with_optional_tokens(world: World) -> Arranged:
+    instance = world.instance()
     ec2 = world.client("ec2")
-    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
-    made = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, InstanceType="t3.micro")
-    instance = made["Instances"][0]["InstanceId"]
-    ec2.modify_instance_metadata_options(
-        InstanceId=instance, HttpTokens="optional", HttpPutResponseHopLimit=2
-    )
+
+    def write(**options: Any) -> None:
+        ec2.modify_instance_metadata_options(InstanceId=instance, **options)
 
     def snapshot() -> Any:
         found = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
         return found["MetadataOptions"]
 
+    write(HttpTokens="optional", HttpPutResponseHopLimit=2)
     return Arranged(
         params={"instance_id": instance, "hop_limit": 1},
         snapshot=snapshot,
-        drift=lambda: ec2.modify_instance_metadata_options(InstanceId=instance, HttpPutResponseHopLimit=3),
+        drift=lambda: write(HttpPutResponseHopLimit=3),
     )
