@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from soar.cli import iam_policy
 from soar.cli.exit_codes import ExitCode
 from soar.cli.output import data, fail, line, show_json, table, write
 
@@ -15,6 +16,7 @@ __all__ = ["app", "sources_app"]
 app = typer.Typer(no_args_is_help=True, help="What can be done.")
 sources_app = typer.Typer(no_args_is_help=True, help="Where alerts come from.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app.command("iam-policy")(iam_policy.iam_policy)
 
 
 @app.command("list")

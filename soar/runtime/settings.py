@@ -188,6 +188,14 @@ class Settings(BaseSettings):
         "", description="Another endpoint for every AWS service: the simulated account."
     )
     aws_regions: Words = Field((), description="Regions that actions may touch, comma separated. Unset: any.")
+    aws_external_id: SecretStr | None = Field(
+        None, description="The external id that the trust policies of the responder roles ask for."
+    )
+    aws_accounts: Words = Field(
+        (),
+        description="Accounts that actions may touch beside the worker's own, and that org-wide actions go through; "
+        "comma separated. Unset: any, and org-wide actions ask AWS Organizations.",
+    )
 
     http_allow: Words = Field(
         (),
@@ -289,6 +297,12 @@ class Settings(BaseSettings):
             raise ValueError("SOAR_TEMPORAL_ADDRESS needs a port: write host:7233")
         if self.aws_role_template and "{account}" not in self.aws_role_template:
             raise ValueError("SOAR_AWS_ROLE_TEMPLATE must contain {account}, where the account's number goes")
+        for account in self.aws_accounts:
+            if not re.fullmatch(r"[0-9]{12}", account):
+                raise ValueError(f"SOAR_AWS_ACCOUNTS: {account[:60]!r} is not a number of 12 digits")
+        external_id = self.aws_external_id.get_secret_value() if self.aws_external_id else "unset"
+        if not re.fullmatch(r"[A-Za-z0-9_+=,.@:/-]{2,1224}", external_id):
+            raise ValueError("SOAR_AWS_EXTERNAL_ID: AWS takes 2 to 1224 letters, digits and _+=,.@:/-")
         if self.slack_app_token and not self.slack_bot_token:
             raise ValueError("SLACK_APP_TOKEN is set but SLACK_BOT_TOKEN is not: both are needed")
         for name, secrets in self.source_secrets.items():

@@ -170,13 +170,13 @@ def action_services(core: Core, queue: str) -> ActionServices:
     settings = core.settings
     services: list[object] = []
     if queue == AWS_QUEUE:
-        regions = settings.aws_regions
         services.append(
             AwsAccess(
                 role=settings.aws_role_template,
                 endpoint_url=settings.aws_endpoint_url or None,
-                regions=regions,
-                **({"default_region": regions[0]} if regions else {}),
+                regions=settings.aws_regions,
+                accounts=settings.aws_accounts,
+                external_id=(id_.get_secret_value() if (id_ := settings.aws_external_id) else ""),
             )
         )
     if queue == HTTP_QUEUE:

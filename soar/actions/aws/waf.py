@@ -15,7 +15,7 @@ from soar.actions.errors import BadInput, Refused, TargetGone, Unavailable
 from soar.model.change import BlastRadius, Change, Result, Target, Verification
 from soar.model.terms import Phase, Risk
 
-__all__ = ["BlockIps"]
+__all__ = ["MOST", "AddedToSet", "BlockIps", "BlockIpsParams"]
 
 TRIES = 5
 """How often a set is read and written anew when somebody else wrote it in between."""
@@ -167,7 +167,8 @@ class BlockIps(Action[BlockIpsParams, AddedToSet]):
 
 def _waf(ctx: ActionContext, scope: str) -> Any:
     region = "us-east-1" if scope == "CLOUDFRONT" else ctx.region
-    return ctx.service(AwsAccess).client("wafv2", account=ctx.account, region=region)
+    access = ctx.service(AwsAccess)
+    return access.client("wafv2", account=ctx.account, region=region, incident=ctx.incident_id)
 
 
 def _listed(waf: Any, operation: str, key: str, scope: str) -> list[dict[str, Any]]:

@@ -18,40 +18,13 @@ from temporalio.testing import ActivityEnvironment
 
 from soar.actions.activities import action_activities
 from soar.actions.aws.access import AwsAccess
+from soar.actions.aws.permissions import permissions_for
 from soar.actions.calls import ActionCall, ApplyCall, UndoCall, UndoReply
 from soar.actions.contract import ActionContext, ActionServices, Definition
 from soar.actions.registry import definitions as all_definitions
 from soar.model.base import JsonObject
 from soar.model.change import Plan, Result, Verification
 from soar.simulated.base import AccountClients
-
-PREFIXES = {"elbv2": "elasticloadbalancing", "elb": "elasticloadbalancing", "s3control": "s3"}
-"""Services whose permissions have another prefix than botocore's name."""
-
-PERMISSIONS = {
-    "s3:ListObjectsV2": {"s3:ListBucket"},
-    "s3:HeadBucket": {"s3:ListBucket"},
-    "s3:HeadObject": {"s3:GetObject"},
-    "s3:ListBuckets": {"s3:ListAllMyBuckets"},
-    "s3:ListObjectVersions": {"s3:ListBucketVersions"},
-    "s3:GetPublicAccessBlock": {"s3:GetBucketPublicAccessBlock"},
-    "s3:PutPublicAccessBlock": {"s3:PutBucketPublicAccessBlock"},
-    "s3:DeletePublicAccessBlock": {"s3:PutBucketPublicAccessBlock"},
-    "s3control:GetPublicAccessBlock": {"s3:GetAccountPublicAccessBlock"},
-    "s3control:PutPublicAccessBlock": {"s3:PutAccountPublicAccessBlock"},
-    "s3control:DeletePublicAccessBlock": {"s3:PutAccountPublicAccessBlock"},
-    "s3:CopyObject": {"s3:GetObject", "s3:PutObject"},
-    "s3:DeleteBucketLifecycle": {"s3:PutLifecycleConfiguration"},
-    "s3:GetBucketLifecycleConfiguration": {"s3:GetLifecycleConfiguration"},
-    "s3:GetBucketEncryption": {"s3:GetEncryptionConfiguration"},
-}
-"""Operations whose permission has another name (service authorization reference)."""
-
-
-def permissions_for(operation: str) -> set[str]:
-    """What an operation of botocore needs."""
-    service, _, name = operation.partition(":")
-    return PERMISSIONS.get(operation, {f"{PREFIXES.get(service, service)}:{name}"})
 
 
 class Crash(Exception):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import pytest
 from botocore.exceptions import ClientError
 
-from soar.actions.aws.access import AwsAccess, aws_errors
+from soar.actions.aws.access import AwsAccess, aws_errors, client
+from soar.actions.contract import ActionContext, ActionServices
 from soar.actions.errors import (
     ActionError,
     BadInput,
@@ -15,6 +19,7 @@ from soar.actions.errors import (
     Throttled,
     Unavailable,
 )
+from soar.runtime.settings import SettingsError, load_settings
 
 
 def refusal(
@@ -71,3 +76,61 @@ def test_other_accounts_and_regions_need_leave() -> None:
     access = AwsAccess(regions=("eu-central-1",))
     with pytest.raises(Refused, match="not among"):
         access.client("ec2", region="us-east-1")
+
+
+def test_without_a_role_there_is_only_the_own_account(endpoint: str) -> None:
+    access = AwsAccess(endpoint_url=endpoint)
+    assert access.own_account == "123456789012"
+    own = access.client("iam")
+    assert access.client("iam", account="123456789012", incident="inc-1") is own
+    assert access.client("iam", incident="inc-2") is own, "our own credentials are of no incident"
+    with pytest.raises(PermissionMissing, match="no access to account 111122223333") as raised:
+        access.client("iam", account="111122223333")
+    assert "SOAR_AWS_ROLE_TEMPLATE" in raised.value.hint
+
+
+def test_where_no_region_is_named() -> None:
+    assert AwsAccess().default_region == "us-east-1"
+    assert AwsAccess(regions=("eu-central-1", "us-east-1")).default_region == "eu-central-1"
+    assert AwsAccess(regions=("eu-central-1",), default_region="eu-west-1").default_region == "eu-west-1"
+
+
+class _Vault:
+    def keep(self, data: bytes) -> tuple[str, int]:
+        return hashlib.sha256(data).hexdigest(), len(data)
+
+
+def test_a_step_acts_in_its_account_and_for_its_incident(endpoint: str) -> None:
+    access = AwsAccess(endpoint_url=endpoint, role="arn:aws:iam::{account}:role/soar-responder")
+    ctx = ActionContext(
+        ActionServices(_Vault(), access), "inc-7", "step-1", account="111122223333", region="eu-west-1"
+    )
+    here = client(ctx, "sts")
+    assert here is access.client("sts", account="111122223333", region="eu-west-1", incident="inc-7")
+    who = here.get_caller_identity()
+    assert who["Arn"] == "arn:aws:sts::111122223333:assumed-role/soar-responder/inc-7"
+
+
+def test_the_external_id_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "id").write_text("kestrel-42\n")
+    monkeypatch.setenv("SOAR_AWS_EXTERNAL_ID_FILE", str(tmp_path / "id"))
+    monkeypatch.setenv("SOAR_AWS_ACCOUNTS", "111122223333, 444455556666")
+    settings = load_settings()
+    assert settings.aws_external_id is not None
+    assert settings.aws_external_id.get_secret_value() == "kestrel-42"
+    assert "kestrel-42" not in repr(settings)
+    assert settings.aws_accounts == ("111122223333", "444455556666")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [("SOAR_AWS_ACCOUNTS", "1111", "12 digits"), ("SOAR_AWS_EXTERNAL_ID", "kestrel 42", "AWS takes")],
+)
+def test_settings_that_aws_would_not_take(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=says) as raised:
+        load_settings()
+    assert raised.value.problems[0][0] == name
+    assert "kestrel" not in str(raised.value)

@@ -1,0 +1,142 @@
+# Made by `soar actions iam-policy --format terraform`: make it anew rather than change it.
+
+resource "aws_iam_policy" "read" {
+  name = "${var.role_name}-read"
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid    = "SoarRead"
+        Effect = "Allow"
+        Action = [
+          "autoscaling:DescribeAutoScalingGroups",
+          "autoscaling:DescribeAutoScalingInstances",
+          "cloudfront:ListDistributions",
+          "cloudtrail:DescribeTrails",
+          "cloudtrail:LookupEvents",
+          "ec2:DescribeInstanceAttribute",
+          "ec2:DescribeInstances",
+          "ec2:DescribeNetworkInterfaces",
+          "ec2:DescribeSecurityGroupRules",
+          "ec2:DescribeSecurityGroups",
+          "ec2:DescribeSnapshots",
+          "ec2:DescribeVolumes",
+          "ec2:GetConsoleOutput",
+          "elasticloadbalancing:DescribeLoadBalancers",
+          "elasticloadbalancing:DescribeTargetGroups",
+          "elasticloadbalancing:DescribeTargetHealth",
+          "iam:GetAccessKeyLastUsed",
+          "iam:GetGroupPolicy",
+          "iam:GetInstanceProfile",
+          "iam:GetLoginProfile",
+          "iam:GetRole",
+          "iam:GetRolePolicy",
+          "iam:GetUser",
+          "iam:GetUserPolicy",
+          "iam:ListAccessKeys",
+          "iam:ListAttachedGroupPolicies",
+          "iam:ListAttachedRolePolicies",
+          "iam:ListAttachedUserPolicies",
+          "iam:ListGroupPolicies",
+          "iam:ListGroupsForUser",
+          "iam:ListInstanceProfilesForRole",
+          "iam:ListMFADevices",
+          "iam:ListRolePolicies",
+          "iam:ListUserPolicies",
+          "s3:GetAccountPublicAccessBlock",
+          "s3:GetBucketAcl",
+          "s3:GetBucketLogging",
+          "s3:GetBucketOwnershipControls",
+          "s3:GetBucketPolicy",
+          "s3:GetBucketPolicyStatus",
+          "s3:GetBucketPublicAccessBlock",
+          "s3:GetBucketTagging",
+          "s3:GetBucketVersioning",
+          "s3:GetBucketWebsite",
+          "s3:GetEncryptionConfiguration",
+          "s3:GetObject",
+          "s3:ListBucket",
+          "s3:ListBucketVersions",
+          "secretsmanager:DescribeSecret",
+          "secretsmanager:GetSecretValue",
+          "sts:GetAccessKeyInfo",
+          "sts:GetCallerIdentity",
+        ]
+        Resource = "*"
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "read" {
+  role       = aws_iam_role.responder.name
+  policy_arn = aws_iam_policy.read.arn
+}
+
+resource "aws_iam_policy" "change" {
+  count = var.allow_changes ? 1 : 0
+
+  name = "${var.role_name}-change"
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid    = "SoarChange"
+        Effect = "Allow"
+        Action = [
+          "autoscaling:EnterStandby",
+          "autoscaling:ExitStandby",
+          "ec2:AuthorizeSecurityGroupEgress",
+          "ec2:AuthorizeSecurityGroupIngress",
+          "ec2:CreateSecurityGroup",
+          "ec2:CreateSnapshot",
+          "ec2:CreateSnapshots",
+          "ec2:CreateTags",
+          "ec2:DeleteSecurityGroup",
+          "ec2:DeleteSnapshot",
+          "ec2:DeleteTags",
+          "ec2:ModifyInstanceAttribute",
+          "ec2:ModifyNetworkInterfaceAttribute",
+          "ec2:RevokeSecurityGroupEgress",
+          "ec2:RevokeSecurityGroupIngress",
+          "ec2:TerminateInstances",
+          "elasticloadbalancing:DeregisterInstancesFromLoadBalancer",
+          "elasticloadbalancing:DeregisterTargets",
+          "elasticloadbalancing:RegisterInstancesWithLoadBalancer",
+          "elasticloadbalancing:RegisterTargets",
+          "iam:CreateAccessKey",
+          "iam:DeleteAccessKey",
+          "iam:DeleteRolePolicy",
+          "iam:DeleteUserPolicy",
+          "iam:PutRolePolicy",
+          "iam:PutUserPolicy",
+          "iam:UpdateAccessKey",
+          "s3:DeleteBucketPolicy",
+          "s3:PutBucketPolicy",
+          "s3:PutBucketPublicAccessBlock",
+          "secretsmanager:PutSecretValue",
+          "secretsmanager:TagResource",
+          "secretsmanager:UntagResource",
+          "secretsmanager:UpdateSecretVersionStage",
+        ]
+        Resource = "*"
+      },
+      {
+        Sid    = "SoarNotItself"
+        Effect = "Deny"
+        Action = [
+          "iam:DeleteRolePolicy",
+          "iam:PutRolePolicy",
+        ]
+        Resource = "arn:${data.aws_partition.current.partition}:iam::*:role/${var.role_name}"
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "change" {
+  count = var.allow_changes ? 1 : 0
+
+  role       = aws_iam_role.responder.name
+  policy_arn = aws_iam_policy.change[0].arn
+}
