@@ -76,6 +76,16 @@ class Instance:
         """The ARN of an EC2 resource beside it: `instance`, `volume`, `network-interface` …"""
         return f"arn:{self.partition}:ec2:{self.region}:{self.account}:{kind}/{name}"
 
+    def beside(self, kind: str, name: str) -> Target:
+        """An EC2 resource of its account and region, as a plan names what it touches: a volume, for one."""
+        return Target(
+            uid=self.arn(kind, name),
+            type=f"aws.ec2.{kind.replace('-', '_')}",
+            name=name,
+            account=self.account,
+            region=self.region,
+        )
+
     @property
     def target(self) -> Target:
         """It, as a plan names what it touches."""

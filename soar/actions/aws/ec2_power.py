@@ -231,7 +231,7 @@ class TerminateInstance(Action[InstanceParams, TerminationBefore]):
         kept += [f"snapshot {s} of volume {v} stays" for v, s in sorted(snapshots.items())]
         return Draft(
             summary=f"Terminate {instance.id} for good",
-            targets=(instance.target,),
+            targets=(instance.target, *(instance.beside("volume", v) for v in state.volumes_deleted)),
             changes=tuple(changes),
             state=state,
             blast_radius=_blast_radius(

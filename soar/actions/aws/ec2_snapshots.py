@@ -18,7 +18,7 @@ from soar.actions.aws.ec2_instance import (
 from soar.actions.contract import Action, ActionContext, Draft, Planned, StateBefore, action
 from soar.actions.errors import ActionError, Unavailable
 from soar.model.base import Fact
-from soar.model.change import BlastRadius, Change, Result, Target, Verification
+from soar.model.change import BlastRadius, Change, Result, Verification
 from soar.model.terms import Phase, Risk
 
 __all__ = ["SnapshotVolumes", "completed_for_incident"]
@@ -162,16 +162,7 @@ class SnapshotVolumes(Action[InstanceParams, VolumesBefore]):
             ),
             targets=(
                 instance.target,
-                *(
-                    Target(
-                        uid=instance.arn("volume", v.volume_id),
-                        type="aws.ec2.volume",
-                        name=v.volume_id,
-                        account=instance.account,
-                        region=instance.region,
-                    )
-                    for v in volumes
-                ),
+                *(instance.beside("volume", v.volume_id) for v in volumes),
             ),
             changes=changes,
             state=VolumesBefore(volumes=volumes),

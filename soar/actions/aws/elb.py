@@ -173,7 +173,12 @@ class DeregisterInstance(Action[InstanceParams, Registrations]):
             for target in use.registration.targets
         ]
         changes += [
-            Change(target=name, field=f"instance {instance.id}", before="registered", after=None)
+            Change(
+                target=_classic_target(name, instance).uid,
+                field=f"instance {instance.id}",
+                before="registered",
+                after=None,
+            )
             for name in classic
         ]
         last = [u.registration.group_name for u in uses if u.healthy and not u.healthy_others]
@@ -184,7 +189,11 @@ class DeregisterInstance(Action[InstanceParams, Registrations]):
                 if places
                 else f"{instance.id} is registered with no load balancer"
             ),
-            targets=(instance.target, *(_target(u.registration, instance) for u in uses)),
+            targets=(
+                instance.target,
+                *(_target(u.registration, instance) for u in uses),
+                *(_classic_target(name, instance) for name in classic),
+            ),
             changes=tuple(changes),
             state=Registrations(registrations=tuple(u.registration for u in uses), classic=classic),
             blast_radius=BlastRadius(
@@ -246,12 +255,23 @@ class DeregisterInstance(Action[InstanceParams, Registrations]):
                 client(ctx, "elbv2").register_targets(
                     TargetGroupArn=registration.group_arn, Targets=[t.call() for t in registration.targets]
                 )
+        now = classic_balancers(ctx, planned.params.instance_id) if planned.state.classic else ()
         with aws_errors("elasticloadbalancing:RegisterInstancesWithLoadBalancer"):
-            for name in planned.state.classic:
+            for name in (n for n in planned.state.classic if n not in now):
                 client(ctx, "elb").register_instances_with_load_balancer(
                     LoadBalancerName=name, Instances=[{"InstanceId": planned.params.instance_id}]
                 )
         return Result(summary="registered again as recorded")
+
+
+def _classic_target(name: str, instance: Instance) -> Target:
+    return Target(
+        uid=f"arn:{instance.partition}:elasticloadbalancing:{instance.region}:{instance.account}:loadbalancer/{name}",
+        type="aws.elb.classic_load_balancer",
+        name=name,
+        account=instance.account,
+        region=instance.region,
+    )
 
 
 def _target(registration: Registration, instance: Instance) -> Target:

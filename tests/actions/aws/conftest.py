@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from botocore.loaders import create_loader
 from moto.server import ThreadedMotoServer
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -25,6 +26,9 @@ from soar.actions.registry import definitions as all_definitions
 from soar.model.base import JsonObject
 from soar.model.change import Plan, Result, Verification
 from soar.simulated.base import AccountClients
+
+LOADER = create_loader()
+"""The service models, read once for all tests: that of EC2 alone takes a tenth of a second."""
 
 
 class Crash(Exception):
@@ -188,7 +192,7 @@ def endpoint(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "simulated")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with httpx.Client(trust_env=False, base_url=moto_url) as http:
+    with httpx.Client(trust_env=False, base_url=moto_url, timeout=60) as http:
         http.post("/moto-api/reset-auth", content="inf").raise_for_status()
         http.post("/moto-api/reset").raise_for_status()
         yield moto_url
@@ -206,7 +210,7 @@ def reset(endpoint: str) -> Callable[[], None]:
     """Empties the account once more."""
 
     def empty() -> None:
-        httpx.post(f"{endpoint}/moto-api/reset", trust_env=False).raise_for_status()
+        httpx.post(f"{endpoint}/moto-api/reset", trust_env=False, timeout=60).raise_for_status()
 
     return empty
 
@@ -228,6 +232,7 @@ def make_actions(endpoint: str) -> Iterator[Callable[..., Actions]]:
 
     def make(**fields: Any) -> Actions:
         access, vault, wire = AwsAccess(endpoint_url=endpoint), MemoryVault(), Wire()
+        access._session._session.register_component("data_loader", LOADER)
         access._session.events.register("before-call", wire.sent)
         access._session.events.register("after-call", wire.answered)
         services = ActionServices(vault, access)

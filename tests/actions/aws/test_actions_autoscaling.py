@@ -158,34 +158,6 @@ async def test_an_instance_leaves_every_balancer_there_is(actions: Any, service:
     assert (service.registered(), service.classic()) == (before, classic)
 
 
-@pytest.mark.parametrize("name", [STANDBY, DEREGISTER])
-async def test_a_crash_after_any_call(actions: Any, service: Service, name: str) -> None:
-    before = (service.registered(), service.classic(), service.raw()["DesiredCapacity"], service.lifecycle())
-
-    def now() -> Any:
-        return (
-            service.registered(),
-            service.classic(),
-            service.raw()["DesiredCapacity"],
-            service.lifecycle(),
-        )
-
-    plan = await actions.plan(name, instance_id=service.members[0])
-    start = len(actions.wire.calls)
-    await actions.apply(plan)
-    clean, calls = now(), len(actions.wire.calls) - start
-    for point in range(1, calls):
-        assert (await actions.undo(plan)).restored
-        assert now() == before
-        actions.wire.crash_after = len(actions.wire.calls) + point
-        with pytest.raises(ApplicationError, match="Crash"):
-            await actions.apply(plan)
-        actions.wire.crash_after = None
-        await actions.retry(plan)
-        assert now() == clean, f"crashed after call {point}"
-        assert actions.look(plan).verified
-
-
 async def test_undo_refuses_when_somebody_registered_it_again(actions: Any, service: Service) -> None:
     plan = await actions.plan(DEREGISTER, instance_id=service.members[0])
     await actions.apply(plan)

@@ -77,48 +77,6 @@ def host(account: AccountClients) -> Host:
     return Host(account)
 
 
-@pytest.mark.parametrize("name", CHANGES)
-async def test_planned_applied_verified_and_undone(actions: Any, host: Host, name: str) -> None:
-    before = host.everything()
-    plan = await actions.plan(name, instance_id=host.id)
-    assert plan.changes
-    assert (await actions.plan(name, instance_id=host.id)).content_digest == plan.content_digest
-    assert host.everything() == before, "planning changes nothing"
-    assert not actions.look(plan).verified
-
-    await actions.apply(plan)
-    assert (await actions.verify(plan)).verified
-    assert host.everything() != before
-    again = await actions.plan(name, instance_id=host.id)
-    assert again.changes == ()
-    assert "already" in again.summary or "has its snapshot" in again.summary or "has no" in again.summary
-
-    reply = await actions.undo(plan)
-    assert reply.restored, reply.seen
-    assert host.everything() == before
-    assert (await actions.plan(name, instance_id=host.id)).content_digest == plan.content_digest
-
-
-@pytest.mark.parametrize("name", CHANGES)
-async def test_a_crash_after_any_call(actions: Any, host: Host, name: str) -> None:
-    before = host.everything()
-    plan = await actions.plan(name, instance_id=host.id)
-    start = len(actions.wire.calls)
-    await actions.apply(plan)
-    clean, calls = host.everything(), len(actions.wire.calls) - start
-    assert calls >= 4
-    for point in range(1, calls):
-        assert (await actions.undo(plan)).restored
-        assert host.everything() == before, f"crashed after call {point - 1}"
-        actions.wire.crash_after = len(actions.wire.calls) + point
-        with pytest.raises(ApplicationError, match="Crash"):
-            await actions.apply(plan)
-        actions.wire.crash_after = None
-        await actions.retry(plan)
-        assert host.everything() == clean, f"crashed after call {point}"
-        assert actions.look(plan).verified
-
-
 async def test_what_was_as_wanted_stays_so(actions: Any, host: Host) -> None:
     host.ec2.modify_instance_attribute(InstanceId=host.id, DisableApiTermination={"Value": True})
     plan = await actions.plan("aws.ec2.protect_evidence", instance_id=host.id)

@@ -145,26 +145,6 @@ async def test_an_instance_whose_groups_are_set_on_itself(actions: Any, host: Ho
     assert set(host.groups.values()) <= set(single.groups_by_device()[0])
 
 
-async def test_a_crash_after_any_call_leaves_what_a_clean_run_leaves(actions: Any, host: Host) -> None:
-    before = host.everything()
-    plan = await actions.plan(NAME, instance_id=host.id)
-    start = len(actions.wire.calls)
-    await actions.apply(plan)
-    calls, clean = len(actions.wire.calls) - start, host.everything()
-    assert calls > 20
-    for point in range(1, calls):
-        assert (await actions.undo(plan)).restored
-        assert host.everything() == before
-        actions.wire.crash_after = len(actions.wire.calls) + point
-        with pytest.raises(ApplicationError, match="Crash"):
-            await actions.apply(plan)
-        actions.wire.crash_after = None
-        # Not planned anew: a half-made isolation is still the plan that people have approved.
-        await actions.apply(plan, attempt=2)
-        assert host.everything() == clean, f"crashed after call {point}"
-        assert actions.look(plan).verified
-
-
 async def test_half_an_isolation_is_undone(actions: Any, host: Host) -> None:
     before = host.everything()
     plan = await actions.plan(NAME, instance_id=host.id)
@@ -187,24 +167,6 @@ async def test_half_an_isolation_is_undone(actions: Any, host: Host) -> None:
     assert host.everything() == before, (
         "what half-made groups and notes were left is gone after the next whole run"
     )
-
-
-async def test_undoing_goes_on_after_a_crash(actions: Any, host: Host) -> None:
-    before = host.everything()
-    plan = await actions.plan(NAME, instance_id=host.id)
-    await actions.apply(plan)
-    start = len(actions.wire.calls)
-    assert (await actions.undo(plan)).restored
-    total = len(actions.wire.calls) - start
-    for point in range(1, total):
-        await actions.apply(plan)
-        actions.wire.crash_after = len(actions.wire.calls) + point
-        with pytest.raises(ApplicationError, match="Crash"):
-            await actions.undo(plan)
-        actions.wire.crash_after = None
-        reply = await actions.undo(plan, attempt=2)
-        assert reply.restored, reply.seen
-        assert host.everything()["interfaces"] == before["interfaces"], point
 
 
 async def test_undo_refuses_what_somebody_changed_since(actions: Any, host: Host) -> None:

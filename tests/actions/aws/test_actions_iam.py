@@ -10,7 +10,6 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from soar.model.base import JsonObject
-from soar.model.change import Plan
 from soar.simulated.base import AccountClients
 
 ALLOW = json.dumps(
@@ -69,97 +68,6 @@ def prepare(account: AccountClients) -> None:
     make_user(account)
     make_role(account)
     make_secret(account)
-
-
-@pytest.mark.parametrize("name", CHANGES)
-async def test_there_and_back(actions: Any, account: AccountClients, name: str) -> None:
-    prepare(account)
-    plan: Plan = await actions.plan(name, **CHANGES[name])
-    again: Plan = await actions.plan(name, **CHANGES[name])
-    assert plan.changes
-    assert plan.content_digest == again.content_digest
-    assert not actions.look(plan).verified
-
-    result = await actions.apply(plan)
-    seen = await actions.verify(plan)
-    assert seen.verified, seen.seen
-    done: Plan = await actions.plan(name, **CHANGES[name])
-    assert not done.changes, "as wanted already, so nothing more is to do"
-    assert (await actions.apply(plan, attempt=2)).summary, result
-
-    reply = await actions.undo(plan)
-    assert reply.restored, reply.seen
-    assert (await actions.plan(name, **CHANGES[name])).content_digest == plan.content_digest
-    assert (await actions.undo(plan)).restored, "undoing twice is undoing once"
-
-
-@pytest.mark.parametrize("name", CHANGES)
-async def test_a_crash_between_any_two_calls(
-    make_actions: Callable[..., Any], account: AccountClients, reset: Callable[[], None], name: str
-) -> None:
-    actions = make_actions()
-    params = CHANGES[name]
-    before: dict[str, Plan] = {}
-
-    async def world() -> tuple[Any, ...]:
-        keys = key_statuses(account)
-        secret = account.client("secretsmanager").describe_secret(SecretId="app/key")
-        value = json.loads(
-            account.client("secretsmanager").get_secret_value(SecretId="app/key")["SecretString"]
-        )
-        iam = account.client("iam")
-        return (
-            sorted(keys.values()),
-            iam.list_user_policies(UserName="dana")["PolicyNames"],
-            iam.list_role_policies(RoleName="app")["PolicyNames"],
-            [t["Key"] for t in secret.get("Tags", [])],
-            sorted(s for stages in secret["VersionIdsToStages"].values() for s in stages),
-            value["AccessKeyId"] in keys,
-            value["host"],
-        )
-
-    async def start() -> Plan:
-        reset()
-        prepare(account)
-        before["plan"] = await actions.plan(name, **params)
-        return before["plan"]
-
-    plan = await start()
-    first = len(actions.wire.calls)
-    await actions.apply(plan)
-    calls, clean = len(actions.wire.calls) - first, await world()
-    assert calls >= 2
-    for point in range(1, calls + 1):
-        plan = await start()
-        actions.wire.crash_after = len(actions.wire.calls) + point
-        await fails(actions.apply(plan), "Unexpected")
-        actions.wire.crash_after = None
-        await actions.retry(plan)
-        assert await world() == clean, f"crashed after call {point}"
-        assert actions.look(plan).verified
-        assert (await actions.undo(plan)).restored, f"crashed after call {point}"
-
-
-@pytest.mark.parametrize("name", CHANGES)
-async def test_a_crash_while_undoing(actions: Any, account: AccountClients, name: str) -> None:
-    prepare(account)
-    plan: Plan = await actions.plan(name, **CHANGES[name])
-    point = 0
-    while True:
-        point += 1
-        await actions.apply(plan)
-        actions.wire.crash_after = len(actions.wire.calls) + point
-        try:
-            reply = await actions.undo(plan)
-        except ApplicationError:
-            actions.wire.crash_after = None
-            reply = await actions.undo(plan, attempt=2)
-            assert reply.restored, (point, reply.seen)
-            continue
-        assert reply.restored
-        break
-    actions.wire.crash_after = None
-    assert point > 3
 
 
 async def test_only_one_key_and_only_the_active_ones_come_back(actions: Any, account: AccountClients) -> None:

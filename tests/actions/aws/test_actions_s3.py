@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -75,44 +74,6 @@ def only_open(bucket: Bucket) -> None:
     bucket.s3.put_bucket_policy(
         Bucket=BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": [OPEN]})
     )
-
-
-@pytest.mark.parametrize(
-    ("name", "prepare"), [(BLOCK, None), (BLOCK, mixed), (REMOVE, None), (REMOVE, only_open)]
-)
-async def test_planned_applied_verified_and_undone(
-    actions: Any, bucket: Bucket, name: str, prepare: Callable[[Bucket], None] | None
-) -> None:
-    if prepare:
-        prepare(bucket)
-    before = bucket.everything()
-    plan = await actions.plan(name, bucket=BUCKET)
-    assert plan.changes
-    assert (await actions.plan(name, bucket=BUCKET)).content_digest == plan.content_digest
-    assert bucket.everything() == before, "planning changes nothing"
-    assert not actions.look(plan).verified
-    start = len(actions.wire.calls)
-    await actions.apply(plan)
-    calls = len(actions.wire.calls) - start
-    assert (await actions.verify(plan)).verified
-    clean = bucket.everything()
-    assert clean != before
-    assert not (await actions.plan(name, bucket=BUCKET)).changes
-
-    for point in range(1, calls):
-        assert (await actions.undo(plan)).restored
-        assert bucket.everything() == before
-        actions.wire.crash_after = len(actions.wire.calls) + point
-        with pytest.raises(ApplicationError, match="Crash"):
-            await actions.apply(plan)
-        actions.wire.crash_after = None
-        await actions.retry(plan)
-        assert bucket.everything() == clean, f"crashed after call {point}"
-
-    reply = await actions.undo(plan)
-    assert reply.restored, reply.seen
-    assert bucket.everything() == before
-    assert (await actions.undo(plan)).restored
 
 
 async def test_exactly_the_public_statement_goes(actions: Any, bucket: Bucket) -> None:

@@ -90,7 +90,8 @@ class Case:
     """One case of one action.
 
     Args:
-        unseen: Permissions that no operation of ours shows: AWS asks for them itself (`iam:PassRole`). Each with why.
+        unseen: Permissions that no operation of this case shows, each with why: AWS asks for them itself
+            (`iam:PassRole`), or it takes an interference that the suite does not arrange.
     """
 
     action: str
