@@ -17,7 +17,7 @@ from soar.model.change import ErrorInfo, Result
 
 __all__ = ["together_activity"]
 
-AT_ONCE = 8
+AT_ONCE = 16
 """Reads of one activity that run at the same time; the services that they ask have limits of their own."""
 ONE_TRAVELS = 128 * 1024
 """Bytes that a result may have to travel with others."""

@@ -36,7 +36,7 @@ __all__ = ["AWS_QUEUE", "HTTP_QUEUE", "SSH_QUEUE", "action_services", "known_que
 AWS_QUEUE = "aws"
 HTTP_QUEUE = "http"
 SSH_QUEUE = "ssh"
-THREADS = 16
+THREADS = 32
 """Blocking actions at once in one process."""
 
 _log = logging.getLogger("soar.worker")
