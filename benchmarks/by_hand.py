@@ -33,7 +33,7 @@ class Trivial:
 class Realistic:
     """An activity for each step, in turn, and an update for the approval."""
 
-    asking: ClassVar[Callable[[str], None]]
+    asking: ClassVar[Callable[[str], object]]
     """Tells whoever approves, with the workflow's id: the benchmark's own way, which costs neither side anything."""
 
     def __init__(self) -> None:
