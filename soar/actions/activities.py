@@ -231,8 +231,15 @@ def _undo(definition: ChangeDefinition, ctx: ActionContext, call: UndoCall) -> U
         fresh = definition.plan(ctx, call.plan.params)
         return fresh if fresh.content_digest == recorded else None
 
-    # A second try may find its own half-made undo, and a change in doubt was perhaps never whole.
-    if not call.in_doubt and ctx.attempt == 1 and restored() is None:
+    # A second try may find its own half-made undo, and a change in doubt was perhaps never whole: then undo runs in any
+    # case, since what was created may still stand where no plan looks.
+    if not call.in_doubt and ctx.attempt == 1:
+        if restored():
+            return UndoReply(
+                result=Result(summary="already as it was before the change"),
+                restored=True,
+                seen="a new plan found the recorded state",
+            )
         now = definition.action.verify(ctx, planned)
         if not now.verified:
             raise Drifted(
@@ -240,7 +247,6 @@ def _undo(definition: ChangeDefinition, ctx: ActionContext, call: UndoCall) -> U
                 differences=(now.seen,),
                 hint="look at the target; put it right by hand, or record that it stays as it is",
             )
-    # Also where the recorded state is back already: what we created may still stand where no plan looks.
     result = definition.action.undo(ctx, planned)
     deadline = time.monotonic() + definition.spec.verify_timeout
     while restored() is None:

@@ -10,6 +10,7 @@ import typer
 from soar.cli import (
     playbook_backtest,
     playbook_cacao,
+    playbook_coverage,
     playbook_diff,
     playbook_graph,
     playbook_new,
@@ -27,6 +28,7 @@ app.command("test")(playbook_test.run_playbook_tests)
 app.command("plan")(playbook_plan.plan_playbook)
 app.command("backtest")(playbook_backtest.backtest_playbook)
 app.command("diff")(playbook_diff.diff_playbooks)
+app.command("coverage")(playbook_coverage.show_coverage)
 app.command("new")(playbook_new.new_playbook)
 app.command("graph")(playbook_graph.draw_playbook)
 playbook_cacao.add_to(app)

@@ -44,8 +44,11 @@ class Moment:
 
 
 def fits(step: str, globs: Sequence[str] | None) -> bool:
-    """Whether a step is one of those that are named; all are where none is."""
-    return globs is None or any(fnmatchcase(step, glob) for glob in globs)
+    """Whether a step is one of those that are named; all are where none is.
+
+    A step in a loop may be named as it is, `close[0]`, although brackets mean a set of letters in a pattern.
+    """
+    return globs is None or any(step == glob or fnmatchcase(step, glob) for glob in globs)
 
 
 class Follower:

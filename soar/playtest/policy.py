@@ -23,7 +23,7 @@ responders:
     roles: [developer]
     identities: [maya.okafor]
 autonomy:
-  - match: {action: [aws.ec2.protect_evidence, aws.ec2.snapshot_volumes]}
+  - match: {action: [aws.ec2.protect_evidence, aws.ec2.snapshot_volumes, aws.cloudtrail.restore_logging]}
     decide: automatic
     why: evidence is kept at once; it takes nothing away from anybody
   - match:

@@ -9,8 +9,11 @@ from soar.simulated.base import AccountClients, Attack, Check, Scenario
 from soar.simulated.scenario_ec2 import MiningInstance
 from soar.simulated.scenario_key import LeakedKey
 from soar.simulated.scenario_s3 import PublicBucket
+from soar.simulated.scenario_trail import StoppedTrail
 
 __all__ = ["SCENARIOS", "AccountClients", "Attack", "Check", "Scenario"]
 
-SCENARIOS: dict[str, Scenario] = {s.name: s for s in (LeakedKey(), MiningInstance(), PublicBucket())}
-"""Leaked key, mining instance, public bucket."""
+SCENARIOS: dict[str, Scenario] = {
+    s.name: s for s in (LeakedKey(), MiningInstance(), PublicBucket(), StoppedTrail())
+}
+"""Leaked key, mining instance, public bucket, stopped trail."""

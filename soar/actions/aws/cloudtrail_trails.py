@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from soar.actions.aws.access import AwsAccess, aws_errors, client
 from soar.actions.contract import ActionContext, Params, action
@@ -33,7 +33,9 @@ DEFAULT_SELECTORS: tuple[JsonObject, ...] = (
 
 
 class TrailsParams(Params):
-    """Nothing to choose: all trails that the step's region sees."""
+    """Which trails: all that the step's region sees, or one."""
+
+    trail: str = Field(default="", max_length=300, description="only this one, by name or ARN; empty: all")
 
 
 class TrailFacts(BaseModel):
@@ -152,7 +154,8 @@ def describe_trails(ctx: ActionContext, params: TrailsParams) -> Trails:
           name: Is the account still recorded?
           do: aws.cloudtrail.describe_trails
     """
-    trails = [_facts(ctx, raw) for raw in _all_trails(ctx)]
+    found = [find_trail(ctx, params.trail)] if params.trail else _all_trails(ctx)
+    trails = [_facts(ctx, raw) for raw in found]
     complete = sum(not t.problems for t in trails)
     summary = f"{complete} of {len(trails)} trail(s) record all management events of all regions"
     return Trails(

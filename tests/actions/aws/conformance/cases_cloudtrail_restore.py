@@ -69,7 +69,7 @@ def as_it_was_before_into_the_right_bucket(world: World) -> Arranged:
     cloudtrail.update_trail(Name="management", S3BucketName="somewhere-else")
     return Arranged(
         params={
-            "trail": f"arn:aws:cloudtrail:us-east-1:123456789012:trail/{'management'}",
+            "trail": "arn:aws:cloudtrail:us-east-1:123456789012:trail/management",
             "selectors": [{"data": [{"type": "AWS::S3::Object", "arns": ["arn:aws:s3"]}]}],
             "bucket": "trail-files",
         },
