@@ -127,13 +127,16 @@ def open_to_everybody(world: World) -> Arranged:
     add(functions, "all", "*", FunctionUrlAuthType="NONE")
 
     def snapshot() -> Any:
-        url = functions.get_function_url_config(FunctionName=NAME)
-        return url["AuthType"], url["FunctionUrl"], url["Cors"], statements(functions)
+        try:
+            url = functions.get_function_url_config(FunctionName=NAME)
+        except functions.exceptions.ResourceNotFoundException:
+            return None
+        return url["AuthType"], url["Cors"], statements(functions)
 
     return Arranged(
         params={"function_name": NAME},
         snapshot=snapshot,
-        drift=lambda: functions.update_function_url_config(FunctionName=NAME, AuthType="NONE"),
+        drift=lambda: functions.delete_function_url_config(FunctionName=NAME),
     )
 
 
