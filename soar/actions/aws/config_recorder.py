@@ -133,7 +133,7 @@ class StartRecorder(Setting[RecorderParams, RecorderBefore]):
 
     Verified by reading the recorder's status: it is recording, and its last delivery did not fail.
 
-    Undone by stopping it again. It refuses if somebody else stopped it since.
+    Undone by stopping it again. If somebody else stopped it since, nothing is left to do.
 
     Pitfalls: what changed while it did not record is seen as one change to what is there now. Each item is billed. A
     recorder that records a few types only is started as it is. What a service control policy forbids stays forbidden.
