@@ -160,7 +160,7 @@ class IsolateDatabase(Action[DatabaseParams, NetworkBefore]):
     Undone by giving it its recorded groups and deletion protection back, and deleting the group once nothing uses it.
 
     Pitfalls: a change of security groups does not end sessions that are open: they live until they are idle or the
-    database is restarted or stopped (`aws.rds.stop`). Replication between instances of one Aurora cluster goes on; read
+    database is restarted or stopped. Replication between instances of one Aurora cluster goes on; read
     replicas outside of it stop following. Whoever may call the Data API (`rds-data`) needs no network: take away the
     credentials too.
 

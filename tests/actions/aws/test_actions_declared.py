@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jsonschema
@@ -42,6 +43,12 @@ def test_the_example_fits_the_parameters(name: str) -> None:
             if _templated(value):
                 schema["properties"][key] = True
         jsonschema.validate(given, schema)
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_it_names_only_actions_that_there_are(name: str) -> None:
+    named = re.findall(r"`(aws\.[a-z0-9_]+\.[a-z0-9_]+)`", definitions()[name].spec.doc)
+    assert not [n for n in named if n not in ACTIONS]
 
 
 @pytest.mark.parametrize("name", [n for n in ACTIONS if n.startswith("aws.")])
