@@ -81,11 +81,11 @@ def snapshots(world: World) -> Any:
     rds = world.client("rds")
     found = [
         (s["DBSnapshotIdentifier"], s["DBInstanceIdentifier"], s["TagList"])
-        for s in rds.describe_db_snapshots()["DBSnapshots"]
+        for s in rds.describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
     ]
     found += [
         (s["DBClusterSnapshotIdentifier"], s["DBClusterIdentifier"], s["TagList"])
-        for s in rds.describe_db_cluster_snapshots()["DBClusterSnapshots"]
+        for s in rds.describe_db_cluster_snapshots(SnapshotType="manual")["DBClusterSnapshots"]
     ]
     return sorted(found, key=lambda s: str(s[0]))
 
