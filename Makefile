@@ -2,6 +2,8 @@
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
+# How many tests run at once: as many as there are cores.
+JOBS ?= auto
 STAMP := $(VENV)/.setup-done
 BIN := $(VENV)/bin
 # What makes the lock files; it is fetched only by `make lock`.
@@ -35,7 +37,7 @@ lint: $(STAMP) ## style, types and import rules
 test: $(STAMP) ## everything that CI checks (ARGS="-k name" for some tests)
 	@./scripts/test-deps.sh
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 bench: $(STAMP) ## run every benchmark against its baseline
 	PYTHONPATH=. $(BIN)/python benchmarks/interpreter.py $(ARGS)

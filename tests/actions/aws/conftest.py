@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,6 +28,9 @@ from soar.actions.registry import definitions as all_definitions
 from soar.model.base import JsonObject
 from soar.model.change import Plan, Result, Verification
 from soar.simulated.base import AccountClients
+
+# Every reset of the account makes its thousand public images anew, for each region, and keeps the old ones: one is enough.
+os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).with_name("images.json"))
 
 LOADER = create_loader()
 """The service models, read once for all tests: that of EC2 alone takes a tenth of a second."""
@@ -183,8 +188,15 @@ def moto_url() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def moto_http(moto_url: str) -> Iterator[httpx.Client]:
+    """What the tests tell the server itself through, apart from any service of the account."""
+    with httpx.Client(trust_env=False, base_url=moto_url, timeout=60) as http:
+        yield http
+
+
 @pytest.fixture
-def endpoint(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def endpoint(moto_url: str, moto_http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The server's address, the account empty, and credentials that are good for nothing else."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
@@ -192,11 +204,10 @@ def endpoint(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "simulated")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with httpx.Client(trust_env=False, base_url=moto_url, timeout=60) as http:
-        http.post("/moto-api/reset-auth", content="inf").raise_for_status()
-        http.post("/moto-api/reset").raise_for_status()
-        yield moto_url
-        http.post("/moto-api/reset-auth", content="inf").raise_for_status()
+    moto_http.post("/moto-api/reset-auth", content="inf").raise_for_status()
+    moto_http.post("/moto-api/reset").raise_for_status()
+    yield moto_url
+    moto_http.post("/moto-api/reset-auth", content="inf").raise_for_status()
 
 
 @pytest.fixture
@@ -206,21 +217,21 @@ def account(endpoint: str) -> AccountClients:
 
 
 @pytest.fixture
-def reset(endpoint: str) -> Callable[[], None]:
+def reset(endpoint: str, moto_http: httpx.Client) -> Callable[[], None]:
     """Empties the account once more."""
 
     def empty() -> None:
-        httpx.post(f"{endpoint}/moto-api/reset", trust_env=False, timeout=60).raise_for_status()
+        moto_http.post("/moto-api/reset").raise_for_status()
 
     return empty
 
 
 @pytest.fixture
-def enforce(endpoint: str) -> Callable[[], None]:
+def enforce(endpoint: str, moto_http: httpx.Client) -> Callable[[], None]:
     """Turns on that the account asks for permissions (conditions and a key's status it does not look at)."""
 
     def turn_on() -> None:
-        httpx.post(f"{endpoint}/moto-api/reset-auth", content="0", trust_env=False).raise_for_status()
+        moto_http.post("/moto-api/reset-auth", content="0").raise_for_status()
 
     return turn_on
 
