@@ -18,7 +18,7 @@ from soar.demo.run import DemoFailed, Outcome, run_scenarios
 from soar.demo.show import live_view, print_summary
 from soar.demo.world import DemoWorld, demo_world
 from soar.runtime.logging import configure_logging
-from soar.simulated.scenarios import SCENARIOS
+from soar.simulated.scenarios import DEMO, SCENARIOS
 
 __all__ = ["demo_command"]
 
@@ -37,7 +37,7 @@ def demo_command(
 
     Args:
         yes: Click Approve for the people, by the same signed way.
-        scenarios: Which attacks; none given: all.
+        scenarios: Which attacks; none given: `DEMO`.
         out: Where the reports go; None: a new temporary folder.
         keep: Leave everything running afterwards, until Ctrl-C.
         port: The web app's.
@@ -56,7 +56,7 @@ def demo_command(
         yes = True
     folder = Path(tempfile.mkdtemp(prefix="soar-demo-"))
     with contextlib.suppress(KeyboardInterrupt):
-        return asyncio.run(_demo(messages, folder, yes, scenarios or tuple(SCENARIOS), out, keep, port))
+        return asyncio.run(_demo(messages, folder, yes, scenarios or DEMO, out, keep, port))
     messages.print("stopped")
     return 130
 

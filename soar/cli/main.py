@@ -57,7 +57,7 @@ def demo(
     ] = False,
     scenario: Annotated[
         list[str] | None,
-        typer.Option(help="leaked-key, mining-instance or public-bucket; may be repeated. Default: all."),
+        typer.Option(help="Name of an attack, `leaked-key`; may be repeated. Default: four of them."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where the reports go. Default: a temporary folder.")

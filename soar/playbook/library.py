@@ -9,7 +9,7 @@ from soar.model.alert import Alert
 from soar.playbook.diagnostics import Diagnostic, PlaybookError, nearest
 from soar.playbook.document import MAX_BYTES
 from soar.playbook.loader import LoadedPlaybook, load_playbook
-from soar.playbook.match import MatchResult, matches
+from soar.playbook.match import MatchResult, as_fallback, is_fallback, matches
 
 __all__ = ["CACAO_FILE", "Library", "ReadCacao", "read_text"]
 
@@ -135,4 +135,6 @@ class Library:
 
     def explain(self, alert: Alert) -> list[tuple[LoadedPlaybook, MatchResult]]:
         """Every playbook, by name, with why it answers an alert or does not."""
-        return [(loaded, matches(loaded.playbook, alert)) for loaded in self]
+        found = [(loaded, matches(loaded.playbook, alert)) for loaded in self]
+        first = next((p.playbook.name for p, r in found if r.matched and not is_fallback(p.playbook)), None)
+        return [(p, as_fallback(r, first) if is_fallback(p.playbook) else r) for p, r in found]

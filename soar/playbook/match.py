@@ -14,7 +14,7 @@ from soar.model.base import Fact, digest_of
 from soar.playbook.expressions import ExpressionError, evaluate
 from soar.playbook.schema import Playbook
 
-__all__ = ["MatchResult", "correlation_key", "matches"]
+__all__ = ["MatchResult", "as_fallback", "correlation_key", "is_fallback", "matches"]
 
 _SLUG = 120
 _HASH = 20
@@ -33,7 +33,7 @@ class MatchResult(Fact):
 
 
 def matches(playbook: Playbook, alert: Alert) -> MatchResult:
-    """Compare an alert with a playbook's `match`.
+    """Compare an alert with a playbook's `match`, whatever other playbooks there are.
 
     Returns:
         The outcome. All conditions are looked at, even after one that does not hold.
@@ -60,6 +60,23 @@ def matches(playbook: Playbook, alert: Alert) -> MatchResult:
         reasons.append(reason)
         matched = matched and ok
     return MatchResult(matched=matched, reasons=tuple(reasons))
+
+
+def is_fallback(playbook: Playbook) -> bool:
+    """Whether a playbook answers only what no other one does."""
+    return playbook.match is not None and playbook.match.fallback
+
+
+def as_fallback(result: MatchResult, other: str | None) -> MatchResult:
+    """What comes of a fallback's own conditions beside the other playbooks.
+
+    Args:
+        other: A playbook, no fallback, that answers the alert; None: there is none.
+    """
+    if other is None:
+        return result.model_copy(update={"reasons": (*result.reasons, "holds: no other playbook answers it")})
+    reason = f"fails: it is a fallback, and {other} answers it"
+    return MatchResult(matched=False, reasons=(*result.reasons, reason))
 
 
 def _where(expression: str, alert: Alert) -> tuple[bool, str]:

@@ -36,6 +36,7 @@ class Match(Fact):
         severity: The least severity.
         resource_type: Globs over the types of the alert's resources; one resource must fit.
         where: A bare expression over `alert`.
+        fallback: It answers only what no other playbook answers; besides its conditions, of which it needs none.
     """
 
     source: OneOrMore | None = None
@@ -43,11 +44,15 @@ class Match(Fact):
     severity: SeverityName | None = None
     resource_type: OneOrMore | None = None
     where: Text | None = None
+    fallback: bool = False
 
     @model_validator(mode="after")
     def _some_condition(self) -> Match:
-        if all(value is None for _, value in self):
-            raise ValueError("no condition: this would answer every alert; give at least source or rule")
+        if all(value is None or value is False for _, value in self):
+            raise ValueError(
+                "no condition: this would answer every alert; give at least source or rule, or `fallback: true` for"
+                " what no other playbook answers"
+            )
         return self
 
 

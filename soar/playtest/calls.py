@@ -23,6 +23,9 @@ _PERMISSIONS: dict[str, frozenset[str]] = {
 }
 """Permissions that are not called what their operations are. Source: the Service Authorization Reference of S3."""
 
+_ALSO = {"s3": ("s3control",), "ses": ("sesv2",)}
+"""Models that sign as another service, whose permissions they take too."""
+
 _ACCOUNT_WIDE = "/v20180820/"
 """Where S3's control of a whole account begins, whose operations share names with those of a bucket."""
 
@@ -80,18 +83,21 @@ def read_call(method: str, path: str, query: str, headers: Mapping[str, str], bo
         action = urllib.parse.parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
         return ApiCall(service, frozenset({action}), "ec2" if service == "ec2" else "query")
     wide = path.startswith(_ACCOUNT_WIDE)
-    style = "s3" if service == "s3" and not wide else "query"
-    return ApiCall(service, _operations(service, method, path, query), style, wide)
+    fitting = _operations(service, method, path, query)
+    bare = "s3" if service == "s3" and not wide else "query"
+    style = "json" if any(route.json for route in fitting) else bare
+    return ApiCall(service, frozenset(route.operation for route in fitting), style, wide)
 
 
 class _Route(NamedTuple):
     operation: str
+    json: bool
     method: str
     path: re.Pattern[str]
     query: frozenset[tuple[str, str]]
 
 
-def _operations(service: str, method: str, path: str, query: str) -> frozenset[str]:
+def _operations(service: str, method: str, path: str, query: str) -> list[_Route]:
     """The operations of a REST service that a request fits, of those the ones that say most about it."""
     given = set(urllib.parse.parse_qsl(query, keep_blank_values=True))
     names = {name for name, _ in given}
@@ -103,7 +109,7 @@ def _operations(service: str, method: str, path: str, query: str) -> frozenset[s
         and all((name, value) in given if value else name in names for name, value in route.query)
     ]
     most = max((len(route.query) for route in fitting), default=0)
-    return frozenset(route.operation for route in fitting if len(route.query) == most)
+    return [route for route in fitting if len(route.query) == most]
 
 
 @cache
@@ -112,16 +118,17 @@ def _routes(service: str) -> tuple[_Route, ...]:
     from botocore.session import get_session
 
     found = []
-    for name in (service, f"{service}control"):
+    for name in (service, *_ALSO.get(service, ())):
         try:
             model = get_session().get_service_model(name)
         except UnknownServiceError:
             continue
+        json = model.metadata["protocol"] == "rest-json"
         for operation in model.operation_names:
             http = model.operation_model(operation).http
             path, _, query = str(http.get("requestUri", "/")).partition("?")
             literal = frozenset(urllib.parse.parse_qsl(query, keep_blank_values=True))
-            found.append(_Route(operation, str(http.get("method", "POST")), _pattern(path), literal))
+            found.append(_Route(operation, json, str(http.get("method", "POST")), _pattern(path), literal))
     return tuple(found)
 
 

@@ -26,12 +26,13 @@ from soar.playtest.calls import no_calls_of_its_own
 from soar.playtest.spec import (
     AccountSpec,
     AlertSpec,
-    DenyFault,
+    AnswerFault,
     Expectations,
     PersonSpec,
     TestCase,
     TestFile,
     Trigger,
+    permission_of,
 )
 from soar.reports.render import MEDIA_TYPES
 from soar.reports.sections import Report
@@ -132,12 +133,14 @@ class _Checker:
             self._known((*place, "scenario"), "scenario", account.scenario, SCENARIOS)
         permissions = {p for spec in self._catalogue.values() for p in spec.permissions}
         for index, fault in enumerate(account.faults):
-            field, name = ("deny", fault.deny) if isinstance(fault, DenyFault) else ("fail", fault.fail)
+            field, name = permission_of(fault)
             where = (*place, "faults", index, field)
             if no_calls_of_its_own(name):
                 self._wrong(where, "no-call", f"{name} is asked about by no call of its own")
             else:
                 self._known(where, "permission", name, permissions)
+            if isinstance(fault, AnswerFault):
+                self._templates((*place, "faults", index, "body"), fault.body)
 
     def _alert(self, place: Place, alert: AlertSpec, account: AccountSpec) -> None:
         if alert.scenario is not None and account.scenario is None:

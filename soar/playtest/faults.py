@@ -12,8 +12,10 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from soar.model.base import JsonObject
+from soar.playbook.expressions import render
 from soar.playtest.calls import ApiCall, read_call
-from soar.playtest.spec import DenyFault, FailFault, Fault
+from soar.playtest.spec import AnswerFault, DenyFault, FailFault, Fault, permission_of
 
 __all__ = ["FaultyAccount", "faulty_account"]
 
@@ -31,10 +33,14 @@ class FaultyAccount:
         target: Where the account itself listens.
         faults: What does not work.
         principal: Whom the account takes the workers for.
+        variables: What templates of an answer may read.
     """
 
-    def __init__(self, target: str, faults: Sequence[Fault], principal: str) -> None:
+    def __init__(
+        self, target: str, faults: Sequence[Fault], principal: str, variables: JsonObject | None = None
+    ) -> None:
         self._target, self._faults, self._principal = target, tuple(faults), principal
+        self._variables = variables or {}
         self._seen = [0] * len(self._faults)
         self._session: aiohttp.ClientSession | None = None
         self.url = ""
@@ -44,7 +50,7 @@ class FaultyAccount:
         return [
             index
             for index, (fault, seen) in enumerate(zip(self._faults, self._seen, strict=True))
-            if seen <= (fault.after if isinstance(fault, FailFault) else 0)
+            if seen <= (0 if isinstance(fault, DenyFault) else fault.after)
         ]
 
     @contextlib.asynccontextmanager
@@ -79,14 +85,11 @@ class FaultyAccount:
     def _fault(self, call: ApiCall) -> web.Response | None:
         chosen: Fault | None = None
         for index, fault in enumerate(self._faults):
-            permission = fault.deny if isinstance(fault, DenyFault) else fault.fail
-            if not call.takes(permission):
+            if not call.takes(permission_of(fault)[1]):
                 continue
             self._seen[index] += 1
             seen = self._seen[index]
-            if chosen is None and (
-                isinstance(fault, DenyFault) or fault.after < seen <= fault.after + fault.times
-            ):
+            if chosen is None and _meets(fault, seen):
                 chosen = fault
         match chosen:
             case None:
@@ -99,6 +102,11 @@ class FaultyAccount:
                 return error_reply(call.style, 403, code, message)
             case FailFault():
                 return error_reply(call.style, chosen.status, chosen.code, chosen.message)
+            case AnswerFault():
+                body = render(chosen.body, self._variables)
+                if isinstance(body, str):
+                    return web.Response(text=body, content_type="text/xml")
+                return web.json_response(body)
 
     async def _forward(self, request: web.Request, body: bytes) -> web.Response:
         assert self._session is not None
@@ -112,6 +120,13 @@ class FaultyAccount:
                 kept += [("Content-Length", v) for v in reply.headers.getall("Content-Length", [])]
                 return web.Response(status=reply.status, headers=kept)
             return web.Response(status=reply.status, headers=kept, body=await reply.read())
+
+
+def _meets(fault: Fault, seen: int) -> bool:
+    """Whether it is its turn at the `seen`th call, from 1."""
+    if isinstance(fault, DenyFault):
+        return True
+    return seen > fault.after and (fault.times is None or seen <= fault.after + fault.times)
 
 
 def error_reply(style: str, status: int, code: str, message: str) -> web.Response:
@@ -130,7 +145,7 @@ def error_reply(style: str, status: int, code: str, message: str) -> web.Respons
 
 @contextlib.asynccontextmanager
 async def faulty_account(
-    target: str, faults: Sequence[Fault], principal: str
+    target: str, faults: Sequence[Fault], principal: str, variables: JsonObject | None = None
 ) -> AsyncIterator[FaultyAccount | None]:
     """Put faults before an account for the length of a block.
 
@@ -140,6 +155,6 @@ async def faulty_account(
     if not faults:
         yield None
         return
-    account = FaultyAccount(target, faults, principal)
+    account = FaultyAccount(target, faults, principal, variables)
     async with account.serve():
         yield account

@@ -33,6 +33,7 @@ def tests_schema() -> JsonObject:
         ("AccountSpec", "scenario"): sorted(SCENARIOS),
         ("DenyFault", "deny"): permissions,
         ("FailFault", "fail"): permissions,
+        ("AnswerFault", "answer"): permissions,
         ("Trigger", "kind"): list(KINDS),
         ("AlertSpec", "source"): sorted(sources()),
         ("ReadExpectation", "read"): sorted(n for n, spec in known.items() if spec.risk is Risk.READ),

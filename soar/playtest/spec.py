@@ -14,6 +14,7 @@ from soar.playbook.schema import Duration, OneOrMore
 __all__ = [
     "AccountSpec",
     "AlertSpec",
+    "AnswerFault",
     "ApprovalExpectation",
     "DenyFault",
     "Expectations",
@@ -27,6 +28,7 @@ __all__ = [
     "TestCase",
     "TestFile",
     "Trigger",
+    "permission_of",
 ]
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -70,15 +72,44 @@ class FailFault(Fact):
     message: str = Field(default="fault of a test", max_length=500)
 
 
+class AnswerFault(Fact):
+    """A call of the workers is answered by the test instead of the account, which may not have such an operation.
+
+    Args:
+        answer: The permission that the call takes, `ses:PutAccountSendingAttributes`.
+        body: The reply's body, with templates: a mapping is sent as JSON, text as it is (for services that speak XML).
+        times: How many calls are answered so; the later ones go through. None: all.
+        after: How many calls go through before that.
+    """
+
+    answer: Name
+    body: JsonObject | str = {}
+    times: int | None = Field(default=None, ge=1, le=1000)
+    after: Count = 0
+
+
 def _kind_of_fault(value: Any) -> str:
     given = value if isinstance(value, dict) else dict(value)
-    return "deny-fault" if "deny" in given else "fail-fault"
+    return next((f"{kind}-fault" for kind in ("deny", "answer") if kind in given), "fail-fault")
 
 
 Fault = Annotated[
-    Annotated[DenyFault, Tag("deny-fault")] | Annotated[FailFault, Tag("fail-fault")],
+    Annotated[DenyFault, Tag("deny-fault")]
+    | Annotated[FailFault, Tag("fail-fault")]
+    | Annotated[AnswerFault, Tag("answer-fault")],
     Discriminator(_kind_of_fault),
 ]
+
+
+def permission_of(fault: Fault) -> tuple[str, str]:
+    """The field in which a fault names the permission of the calls that it is about, and that permission."""
+    match fault:
+        case DenyFault():
+            return "deny", fault.deny
+        case FailFault():
+            return "fail", fault.fail
+        case AnswerFault():
+            return "answer", fault.answer
 
 
 class AccountSpec(Fact):
@@ -86,7 +117,8 @@ class AccountSpec(Fact):
 
     Args:
         scenario: The attack that has happened in it, `leaked-key`. None: only the company.
-        faults: What does not work in it, for the workers. Seeding and the expectations' reads have no faults.
+        faults: What does not work in it, or is answered by the test, for the workers. Seeding and the expectations'
+            reads have no faults.
     """
 
     scenario: Name | None = None

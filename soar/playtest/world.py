@@ -132,18 +132,7 @@ class World:
     @property
     def variables(self) -> JsonObject:
         """What templates of a test may read, besides what the incident adds."""
-        return {
-            "facts": dict(self.facts),
-            "account": self.company.account,
-            "region": self.company.region,
-            "began": self.began.isoformat(),
-            "buckets": dict(self.company.buckets),
-            "users": {
-                user.name: {"arn": user.arn, "access_key_id": user.access_key_id, "user_id": user.user_id}
-                for user in self.company.users.values()
-            },
-            "secret_id": self.company.secret_id,
-        }
+        return _variables(self.company, self.attack, self.began)
 
     def services(self) -> ActionServices:
         """What reads of a test use: the account itself, without its faults."""
@@ -170,7 +159,11 @@ async def open_world(place: Bench, tests: LoadedTests, case: TestCase) -> AsyncI
         endpoint = place.account.endpoint_url
         company, attack = await asyncio.to_thread(_seed, endpoint, scenario)
         principal = f"arn:aws:sts::{company.account}:assumed-role/{RESPONDER_ROLE}/soar"
-        faults = await stack.enter_async_context(faulty_account(endpoint, account.faults, principal))
+        faults = await stack.enter_async_context(
+            faulty_account(
+                endpoint, account.faults, principal, _variables(company, attack, await clock.now())
+            )
+        )
         policy = home / "policy.yaml"
         policy.write_text(tests.policy_text, encoding="utf-8")
         inputs = home / "inputs.yaml"
@@ -200,6 +193,21 @@ async def open_world(place: Bench, tests: LoadedTests, case: TestCase) -> AsyncI
             attack=attack,
             faults=faults,
         )
+
+
+def _variables(company: Company, attack: Attack | None, began: datetime) -> JsonObject:
+    return {
+        "facts": dict(attack.facts if attack else {}),
+        "account": company.account,
+        "region": company.region,
+        "began": began.isoformat(),
+        "buckets": dict(company.buckets),
+        "users": {
+            user.name: {"arn": user.arn, "access_key_id": user.access_key_id, "user_id": user.user_id}
+            for user in company.users.values()
+        },
+        "secret_id": company.secret_id,
+    }
 
 
 def _seed(endpoint: str, scenario: Scenario | None) -> tuple[Company, Attack | None]:

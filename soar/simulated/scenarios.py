@@ -11,9 +11,12 @@ from soar.simulated.scenario_key import LeakedKey
 from soar.simulated.scenario_s3 import PublicBucket
 from soar.simulated.scenario_trail import StoppedTrail
 
-__all__ = ["SCENARIOS", "AccountClients", "Attack", "Check", "Scenario"]
+__all__ = ["DEMO", "SCENARIOS", "AccountClients", "Attack", "Check", "Scenario"]
 
 SCENARIOS: dict[str, Scenario] = {
     s.name: s for s in (LeakedKey(), MiningInstance(), PublicBucket(), StoppedTrail())
 }
-"""Leaked key, mining instance, public bucket, stopped trail."""
+"""Every attack that can be made on the simulated company."""
+
+DEMO = tuple(s.name for s in (LeakedKey, MiningInstance, PublicBucket, StoppedTrail))
+"""What `soar demo` shows unless it is told which: all at once, they take a minute."""

@@ -19,7 +19,7 @@ from soar.demo.world import DemoWorld, demo_world
 from soar.model.change import EffectStatus
 from soar.model.people import ApprovalStatus
 from soar.model.terms import IncidentStatus, Phase
-from soar.simulated.scenarios import SCENARIOS
+from soar.simulated.scenarios import DEMO
 from soar.sources.auth import sign
 
 pytestmark = pytest.mark.e2e
@@ -38,7 +38,7 @@ async def _run(home: Path) -> dict[str, object]:
     async with demo_world(home, port=None, progress=lambda _what: None, fatal=broken.append) as world:
         outcomes = await run_scenarios(
             world,
-            list(SCENARIOS),
+            DEMO,
             yes=True,
             out=home / "out",
             progress=lambda _what: None,
@@ -105,7 +105,7 @@ async def _bad_requests(world: DemoWorld) -> AsyncIterator[int]:
         yield (await http.get("/readyz")).status_code
 
 
-@pytest.mark.parametrize("name", sorted(SCENARIOS))
+@pytest.mark.parametrize("name", sorted(DEMO))
 def test_a_finding_becomes_a_contained_reported_incident(results: dict[str, object], name: str) -> None:
     outcome: Outcome = results["outcomes"][name]  # type: ignore[index]
     incident = outcome.incident
@@ -136,7 +136,7 @@ def test_what_cannot_be_put_back_took_two_people(results: dict[str, object]) -> 
 
 
 def test_the_same_alert_twice_changes_nothing(results: dict[str, object]) -> None:
-    assert results["again"] == [0] * len(SCENARIOS)
+    assert results["again"] == [0] * len(DEMO)
 
 
 def test_bad_requests_get_their_answers(results: dict[str, object]) -> None:
@@ -144,9 +144,9 @@ def test_bad_requests_get_their_answers(results: dict[str, object]) -> None:
 
 
 def test_incidents_are_listed_by_search_attributes(results: dict[str, object]) -> None:
-    assert results["listed"] == len(SCENARIOS)
+    assert results["listed"] == len(DEMO)
 
 
 def test_each_card_was_posted_once(results: dict[str, object]) -> None:
     calls: list[str] = results["calls"]  # type: ignore[assignment]
-    assert calls.count("conversations.create") == len(SCENARIOS)
+    assert calls.count("conversations.create") == len(DEMO)

@@ -397,6 +397,19 @@ def test_the_library_finds_and_explains(tmp_path: Path) -> None:
         library.get("leaked-keys")
 
 
+def test_a_fallback_answers_only_what_no_other_playbook_does() -> None:
+    narrow = PLAYBOOK[PLAYBOOK.index("  source:") : PLAYBOOK.index("correlate_by")]
+    last = changed(narrow, "  {fallback: true, severity: medium}\n").replace("leaked-key", "a-last-one")
+    library = Library([loaded(), loaded(last)])
+    assert [p.playbook.name for p in library.find(alert())] == ["leaked-key"]
+    assert library.explain(alert())[0][1].reasons[-1] == "fails: it is a fallback, and leaked-key answers it"
+    others = alert().model_copy(update={"source": "elsewhere"})
+    assert [p.playbook.name for p in library.find(others)] == ["a-last-one"]
+    assert library.explain(others)[0][1].reasons[-1] == "holds: no other playbook answers it"
+    harmless = others.model_copy(update={"severity": Severity.INFORMATIONAL})
+    assert library.find(harmless) == []
+
+
 def test_the_library_names_everything_that_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(PLAYBOOK)
     (tmp_path / "b.yaml").write_text(PLAYBOOK)

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from soar.actions.aws.access import aws_errors
 from soar.actions.errors import PermissionMissing, Throttled
+from soar.model.base import JsonObject
 from soar.playtest.calls import read_call
 from soar.playtest.faults import FaultyAccount, faulty_account
-from soar.playtest.spec import DenyFault, FailFault, Fault
+from soar.playtest.spec import AnswerFault, DenyFault, FailFault, Fault
 from soar.runtime.account import SimulatedAccount, simulated_account
 
 PRINCIPAL = "arn:aws:sts::123456789012:assumed-role/soar-responder/soar"
@@ -56,6 +57,18 @@ CALLS: list[tuple[str, str, Callable[[Any], Any], str]] = [
         "secretsmanager:GetSecretValue",
         "secretsmanager",
         lambda c: c.get_secret_value(SecretId="s"),
+        "AccessDeniedException",
+    ),
+    (
+        "lambda:PutFunctionConcurrency",
+        "lambda",
+        lambda c: c.put_function_concurrency(FunctionName="invoices", ReservedConcurrentExecutions=0),
+        "AccessDeniedException",
+    ),
+    (
+        "ses:PutAccountSendingAttributes",
+        "sesv2",
+        lambda c: c.put_account_sending_attributes(SendingEnabled=False),
         "AccessDeniedException",
     ),
     ("cloudtrail:DescribeTrails", "cloudtrail", lambda c: c.describe_trails(), "AccessDeniedException"),
@@ -126,6 +139,27 @@ async def test_a_call_fails_as_often_as_it_is_told_and_then_works(account: Simul
         assert faulty.unused() == []
         await asyncio.to_thread(iam.list_users)
         await asyncio.to_thread(iam.list_roles)
+
+
+async def test_a_test_answers_for_an_operation_that_the_account_lacks(account: SimulatedAccount) -> None:
+    faults: list[Fault] = [
+        AnswerFault(answer="ses:GetAccount", body={"SendingEnabled": "{{ facts.on }}"}, times=2, after=0),
+        AnswerFault(answer="ses:GetAccount", body={"SendingEnabled": False}, after=2),
+        AnswerFault(
+            answer="iam:GetUser",
+            body="<GetUserResponse><GetUserResult><User><UserName>{{ facts.who }}</UserName></User>"
+            "</GetUserResult></GetUserResponse>",
+        ),
+        AnswerFault(answer="ses:PutAccountSendingAttributes"),
+    ]
+    variables: JsonObject = {"facts": {"on": True, "who": "maya"}}
+    async with faulty_account(account.endpoint_url, faults, PRINCIPAL, variables) as faulty:
+        assert isinstance(faulty, FaultyAccount)
+        ses, iam = _client(faulty.url, "sesv2"), _client(faulty.url, "iam")
+        told = [(await asyncio.to_thread(ses.get_account))["SendingEnabled"] for _ in range(4)]
+        assert told == [True, True, False, False]
+        assert (await asyncio.to_thread(iam.get_user))["User"]["UserName"] == "maya"
+        assert faulty.unused() == [3]
 
 
 async def test_what_is_not_faulty_goes_through_byte_for_byte(account: SimulatedAccount) -> None:

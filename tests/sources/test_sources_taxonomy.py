@@ -309,6 +309,15 @@ def test_a_playbook_that_answers_anything_is_triage() -> None:
     assert one(coverage, "S3.2").status is Status.NONE
 
 
+def test_a_fallback_is_triage_and_stands_back_where_another_answers() -> None:
+    last = playbook("last", fallback=True, where='alert.source == "guardduty" and "Spam" in alert.rule')
+    row = one(found(last), "Backdoor:EC2/Spambot")
+    assert (row.status, row.own, row.catch_all) == (Status.TRIAGE, (), ("last",))
+    coverage = found(last, playbook("spam", source="guardduty", rule="*:EC2/Spam*"))
+    row = one(coverage, "Backdoor:EC2/Spambot")
+    assert (row.status, row.own, row.catch_all, coverage.remark(row)) == (Status.OWN, ("spam",), (), "")
+
+
 def test_a_catch_all_of_one_kind_of_resource_is_triage_too() -> None:
     roles = playbook("roles", source="guardduty", where='alert.actor.type == "AssumedRole"')
     row = one(found(roles), "Recon:IAMUser/TorIPCaller")

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from soar.model.base import Fact
 from soar.model.terms import Severity
-from soar.playbook.match import matches
+from soar.playbook.match import is_fallback, matches
 from soar.playbook.schema import Playbook
 from soar.sources.contract import Source
 from soar.sources.taxonomy.samples import Sample, cloudtrail_samples, control_samples, finding_samples
@@ -172,6 +172,7 @@ class _Matcher:
 
     def __init__(self, playbooks: Iterable[Playbook], sources: Mapping[str, Source]) -> None:
         self._playbooks = sorted(playbooks, key=lambda playbook: playbook.name)
+        self._fallbacks = frozenset(p.name for p in self._playbooks if is_fallback(p))
         self._sources = sources
         self._anything: dict[tuple[str, str], frozenset[str]] = {}
         self.modelled: set[str] = set()
@@ -201,7 +202,7 @@ class _Matcher:
     def _answers(self, samples: Iterable[Sample], anything: frozenset[str]) -> list[_Answer]:
         found = []
         for sample in samples:
-            names = self._takers(sample)
+            names, anything = self._takers(sample), anything | self._fallbacks
             own = tuple(name for name in names if name not in anything)
             catch_all = tuple(name for name in names if name in anything)
             if sample.modelled:
@@ -210,7 +211,8 @@ class _Matcher:
         return found
 
     def _takers(self, sample: Sample) -> list[str]:
-        return [p.name for p in self._playbooks if matches(p, sample.alert).matched]
+        found = [p.name for p in self._playbooks if matches(p, sample.alert).matched]
+        return [name for name in found if name not in self._fallbacks] or found
 
     def _takers_of_anything(
         self, key: tuple[str, str], probe: Callable[[], Iterable[Sample]]
