@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
+from pydantic import JsonValue
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
@@ -26,7 +28,7 @@ from soar.engine.run import Run, bad_template
 from soar.engine.scope import Scope
 from soar.engine.steps import succeeded
 from soar.model.base import JsonObject
-from soar.model.change import Plan, Result
+from soar.model.change import ErrorInfo, Plan, Result
 from soar.model.course import EffectExpirySet
 from soar.model.events import ApprovalClosed, PlanMade, ReportWritten, StepPlanned
 from soar.model.people import ApprovalStatus
@@ -36,6 +38,9 @@ from soar.playbook.expressions import ExpressionError, render
 from soar.playbook.graph import ActionNode
 
 __all__ = ["ActionSteps"]
+
+_PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+"""What accounts, subscriptions, projects and regions of clouds are called."""
 
 
 class ActionSteps:
@@ -57,21 +62,40 @@ class ActionSteps:
             StepFailure: It could not be done.
             Stopped, LeftOut: The wait for people was ended.
         """
-        try:
-            params = render(node.params, self._run.variables(scope))
-        except ExpressionError as problem:
-            raise StepFailure(bad_template("with", problem)) from problem
-        if not isinstance(params, dict):
-            raise TypeError(f"the parameters of step {node.id} are no mapping")
+        call = self._call(node, scope)
         if node.action == REPORT:
             await self._report(node)
         elif node.action == UNDO:
-            undo = UndoChange(self._run, self._wanted(params, scope), node.phase)
+            undo = UndoChange(self._run, self._wanted(call.params, scope), node.phase)
             await self._change(node, undo, scope)
         elif node.spec.risk is Risk.READ:
-            await self._read(node, params, scope)
+            await self._read(node, call, scope)
         else:
-            await self._change(node, CatalogueChange(self._run, node, params, scope), scope)
+            await self._change(node, CatalogueChange(self._run, node, call, scope), scope)
+
+    def _call(self, node: ActionNode, scope: Scope) -> ActionCall:
+        """What the step says, rendered.
+
+        Raises:
+            StepFailure: A template of it has no value, or none that fits.
+        """
+        incident, variables = self._run.incident, self._run.variables(scope)
+        where = {"account": incident.account, "region": incident.region}
+        at = "with"
+        try:
+            params = render(node.params, variables)
+            for at, text in (("account", node.account), ("region", node.region)):
+                found = render(text, variables)
+                if found in ("", None):
+                    continue
+                if not isinstance(found, str) or not _PLACE.fullmatch(found):
+                    raise StepFailure(_no_place(at, found))
+                where[at] = found
+        except ExpressionError as problem:
+            raise StepFailure(bad_template(at, problem)) from problem
+        if not isinstance(params, dict):
+            raise TypeError(f"the parameters of step {node.id} are no mapping")
+        return ActionCall(incident_id=incident.id, step_id=wire_id(node.id), params=params, **where)
 
     async def undo(self, node: ActionNode, scope: Scope) -> None:  # noqa: ARG002 - one form for all
         """Do an undo that the playbook itself has decided on: nobody is asked, but policy may forbid it."""
@@ -95,12 +119,10 @@ class ActionSteps:
         if scope.beside is None or known or run.interruption(scope, node.id) is not None:
             return
         try:
-            params = render(node.params, run.variables(scope))
-        except ExpressionError:
+            call = plan_call(run, self._call(node, scope))
+        except StepFailure:
             return  # the step itself tells it
-        if not isinstance(params, dict):
-            return
-        call, asked_at = plan_call(run, node, params), workflow.now()
+        asked_at = workflow.now()
         async with run.busy():
             outcome = await scope.beside.outcome(node, f"{node.action}:plan", call)
         if outcome.proposal is not None:
@@ -118,18 +140,10 @@ class ActionSteps:
         phase = Phase(str(params["phase"])) if "phase" in params else None
         return [s for s in incident.effects if phase is None or incident.steps[s].phase is phase]
 
-    async def _read(self, node: ActionNode, params: JsonObject, scope: Scope) -> None:
-        incident = self._run.incident
-        call = ActionCall(
-            incident_id=incident.id,
-            step_id=wire_id(node.id),
-            account=incident.account,
-            region=incident.region,
-            params=params,
-        )
+    async def _read(self, node: ActionNode, call: ActionCall, scope: Scope) -> None:
         async with self._run.busy():
             result = await read(node, call, None if self._run.start.dry_run else scope.beside)
-            succeeded(self._run, node, result, params=params)
+            succeeded(self._run, node, result, params=call.params)
 
     async def _plan(self, node: ActionNode, change: ChangeKind) -> tuple[Plan | None, PolicyInForce | None]:
         """Have the plan made and recorded.
@@ -270,3 +284,11 @@ class ActionSteps:
             at = max(at, journal.last_at)
         journal.record(written, f"Report written, up to entry {up_to}", at=at)
         return written
+
+
+def _no_place(key: str, found: JsonValue) -> ErrorInfo:
+    return ErrorInfo(
+        type="BadInput",
+        message=f"`{key}`: {str(found)[:100]!r} is no name of {'an account' if key == 'account' else 'a region'}",
+        hint="correct the playbook, or skip the step",
+    )

@@ -12,7 +12,6 @@ from soar.engine.messages import PolicyInForce, ReserveRequest
 from soar.engine.reads import propose
 from soar.engine.run import Run, forbidden
 from soar.engine.scope import Scope, base_id
-from soar.model.base import JsonObject
 from soar.model.change import Change, Effect, EffectStatus, ErrorInfo, EvidenceRef, Plan, Result, Verification
 from soar.model.events import (
     AnyEvent,
@@ -84,17 +83,13 @@ class ChangeKind(Protocol):
         ...
 
 
-def plan_call(run: Run, node: ActionNode, params: JsonObject) -> ActionCall:
-    """What asks for the plan of a step's change."""
-    start, incident = run.start, run.incident
-    return ActionCall(
-        incident_id=incident.id,
-        step_id=wire_id(node.id),
-        account=incident.account,
-        region=incident.region,
-        params=params,
-        decide=start.engine >= 2 and not start.dry_run,
-    )
+def plan_call(run: Run, call: ActionCall) -> ActionCall:
+    """What asks for the plan of a step's change.
+
+    Args:
+        call: What the step says.
+    """
+    return call.model_copy(update={"decide": run.start.engine >= 2 and not run.start.dry_run})
 
 
 class CatalogueChange:
@@ -104,13 +99,13 @@ class CatalogueChange:
     changes anything. To apply it and to look whether it took effect are one activity, if that is soon seen.
     """
 
-    def __init__(self, run: Run, node: ActionNode, params: JsonObject, scope: Scope) -> None:
-        self._run, self._node, self._params, self._scope = run, node, params, scope
+    def __init__(self, run: Run, node: ActionNode, call: ActionCall, scope: Scope) -> None:
+        self._run, self._node, self._call, self._scope = run, node, plan_call(run, call), scope
         self._desk = False
         self.aged = False
 
     async def plan(self) -> tuple[Plan, PolicyInForce | None]:
-        call = plan_call(self._run, self._node, self._params)
+        call = self._call
         if not call.decide:
             return await self._activity("plan", call, Plan, self._node.spec.plan_timeout), None
         ahead = self._run.ahead.pop(self._node.id, None)

@@ -120,7 +120,7 @@ def _uses(node: Node) -> Iterator[NameUse]:
         return
     if node.when is not None:
         yield from names_used(node.when, bare=True)
-    for text in _texts(node.params):
+    for text in _texts([node.params, node.account, node.region]):
         yield from names_used(text)
 
 

@@ -16,6 +16,7 @@ _LONGEST = 80
 """Characters of a value that is still said."""
 
 _WORDS = {
+    "account": "the account that it acts in",
     "action": "its action",
     "approval": "its approval",
     "approval.approvers": "how many people it asks",
@@ -41,6 +42,7 @@ _WORDS = {
     "params": "its arguments",
     "playbook": "the playbook that it runs",
     "question": "its question",
+    "region": "the region that it acts in",
     "retry": "how often it is tried",
     "retry.attempts": "how often it is tried",
     "retry.backoff": "the time before it is tried again",

@@ -334,6 +334,8 @@ def _kind(step: AnyStep, placed: PlacedStep, common: dict[str, Any], catalogue: 
                 **common,
                 action=step.do,
                 params=step.params,
+                account=step.account or "",
+                region=step.region or "",
                 retry=step.retry,
                 approval=step.approval,
                 expires=step.expires,

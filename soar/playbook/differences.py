@@ -11,6 +11,8 @@ __all__ = ["graph_differences"]
 
 _WORDS = {
     "params": "its arguments",
+    "account": "the account that it acts in",
+    "region": "the region that it acts in",
     "when": "its condition",
     "next": "what follows it",
     "approval": "whom it asks",

@@ -85,12 +85,16 @@ class ActionNode(NodeBase):
 
     Args:
         params: Templates, unrendered.
+        account: Where it acts, a template; empty: in the account of the incident.
+        region: Likewise, the region.
         expires: Seconds after which the change is put back by itself; None: never.
     """
 
     kind: Literal["action"] = "action"
     action: str
     params: JsonObject = {}
+    account: str = ""
+    region: str = ""
     retry: Retry = Retry()
     approval: ApprovalRule | None = None
     expires: float | None = None

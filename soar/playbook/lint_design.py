@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from soar.model.base import JsonObject
 from soar.model.spec import ActionSpec
 from soar.model.terms import Phase, Risk
-from soar.playbook.builtins import UNDO
+from soar.playbook.builtins import BUILTIN_SPECS, UNDO
 from soar.playbook.compiler import PlacedStep
 from soar.playbook.diagnostics import Diagnostic, near, nearest
 from soar.playbook.document import Path, Position, Span
@@ -45,6 +45,13 @@ def _approvals(subject: Subject) -> Iterator[Diagnostic]:
             yield subject.loaded.diagnostic(
                 path, "needless-approval", message, "leave it out", key=True, fix=fix
             )
+        for key in ("account", "region"):
+            if getattr(step, key) is not None and spec.name in BUILTIN_SPECS:
+                path = (*place.path, key)
+                message, fix = f"{spec.name} acts in no {key}", removed(subject.loaded, path)
+                yield subject.loaded.diagnostic(
+                    path, "needless-place", message, "leave it out", key=True, fix=fix
+                )
         if step.approval is None and spec.risk is Risk.DESTRUCTIVE:
             yield subject.loaded.diagnostic(
                 (*place.path, "do"),

@@ -49,6 +49,10 @@ def _step(subject: Subject, place: PlacedStep) -> Iterator[Diagnostic]:
     loaded, path, step = subject.loaded, place.path, place.step
     yield from check_names(loaded, (*path, "when"), step.when, subject.scope(place, own=False))
     scope = subject.scope(place)
+    if isinstance(step, ActionStep):
+        for key, text in (("account", step.account), ("region", step.region)):
+            if text is not None and is_template(text):
+                yield from check_names(loaded, (*path, key), text, scope, bare=False)
     match step:
         case ActionStep() | PlaybookStep():
             for where, text in texts_in(step.params, (*path, "with")):

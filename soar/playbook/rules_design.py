@@ -37,6 +37,15 @@ DESIGN_RULES: Final = (
         fixable=True,
     ),
     Rule(
+        id="needless-place",
+        severity="warning",
+        title="A step of the system's own says in which account or region it acts.",
+        why="It acts on the incident. What it puts back is put back where it was changed.",
+        bad=_USER + "lessons_learned:\n  - id: report\n    do: report.write\n    region: eu-north-1\n",
+        good=_USER + "    region: eu-north-1\n",
+        fixable=True,
+    ),
+    Rule(
         id="destructive-without-approval",
         severity="warning",
         title="A step that cannot be undone asks for no approval of its own.",

@@ -119,6 +119,8 @@ class ActionStep(StepBase):
     Args:
         do: The action.
         params: Its arguments (`with`), with templates.
+        account: Where it acts, a template; None or empty: in the account of the alert.
+        region: Likewise, the region.
         approval: What it asks of its approval, besides policy.
         expires: Seconds after which the change is put back by itself, unless somebody extends it.
     """
@@ -126,6 +128,8 @@ class ActionStep(StepBase):
     id: StepId
     do: Text
     params: JsonObject = Field(default={}, alias="with")
+    account: Text | None = None
+    region: Text | None = None
     approval: ApprovalRule | None = None
     expires: Duration | None = None
     retry: Retry = Retry()

@@ -106,7 +106,9 @@ def _sources(node: Node) -> Iterator[tuple[str, bool]]:
     if node.when is not None:
         yield node.when, True
     match node:
-        case ActionNode() | PlaybookNode():
+        case ActionNode():
+            yield from ((text, False) for text in _texts([node.params, node.account, node.region]))
+        case PlaybookNode():
             yield from ((text, False) for text in _texts(node.params))
         case SetNode():
             yield from ((text, False) for text in _texts(node.values))

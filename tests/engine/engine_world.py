@@ -105,14 +105,18 @@ class World:
 
     Args:
         faults: Called before each method of an action with `lamp:method`; raises to make it fail.
+        places: Account and region in which each method was called last.
     """
 
     lamps: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     faults: Callable[[str], None] = lambda _call: None
 
-    def did(self, call: str) -> None:
+    places: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def did(self, call: str, ctx: ActionContext) -> None:
         self.calls.append(call)
+        self.places[call] = (ctx.account, ctx.region)
         self.faults(call)
 
 
@@ -147,7 +151,7 @@ def definitions(world: World) -> list[Definition]:
             id: look
             do: lamp.look
         """
-        world.did(f"{params.lamp}:look")
+        world.did(f"{params.lamp}:look", ctx)
         if params.lamp not in world.lamps:
             raise TargetGone(f"there is no lamp {params.lamp}")
         ctx.keep_evidence("lamp.txt", params.lamp.encode(), media_type="text/plain", source="world:Look")
@@ -157,7 +161,7 @@ def definitions(world: World) -> list[Definition]:
 
     class Base(Action[Switch, LampWas]):
         def plan(self, ctx: ActionContext, params: Switch) -> Draft[LampWas]:
-            world.did(f"{params.lamp}:plan")
+            world.did(f"{params.lamp}:plan", ctx)
             if params.lamp not in world.lamps:
                 raise TargetGone(f"there is no lamp {params.lamp}")
             was = world.lamps[params.lamp]
@@ -173,12 +177,12 @@ def definitions(world: World) -> list[Definition]:
             )
 
         def apply(self, ctx: ActionContext, planned: Planned[Switch, LampWas]) -> Result:
-            world.did(f"{planned.params.lamp}:apply")
+            world.did(f"{planned.params.lamp}:apply", ctx)
             world.lamps[planned.params.lamp] = planned.params.to
             return Result(summary=f"{planned.params.lamp} switched")
 
         def verify(self, ctx: ActionContext, planned: Planned[Switch, LampWas]) -> Verification:
-            world.did(f"{planned.params.lamp}:verify")
+            world.did(f"{planned.params.lamp}:verify", ctx)
             seen = world.lamps[planned.params.lamp]
             return Verification(verified=seen == planned.params.to, seen=f"it is {seen}", method="world:Look")
 
@@ -200,7 +204,7 @@ def definitions(world: World) -> list[Definition]:
         """
 
         def undo(self, ctx: ActionContext, planned: Planned[Switch, LampWas]) -> Result:
-            world.did(f"{planned.params.lamp}:undo")
+            world.did(f"{planned.params.lamp}:undo", ctx)
             world.lamps[planned.params.lamp] = planned.state.was
             return Result(summary=f"{planned.params.lamp} is {planned.state.was} again")
 

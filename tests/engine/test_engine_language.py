@@ -50,6 +50,46 @@ async def test_set_gives_names_and_branches_take_one_way(env: WorkflowEnvironmen
     assert "no_look" not in ended.steps
 
 
+async def test_a_step_acts_where_it_says_and_is_undone_there(env: WorkflowEnvironment) -> None:
+    playbook = f"""{HEAD}identification:
+  - {{id: here, do: lamp.look, with: {{lamp: yard}}, region: "{{{{ alert.attributes.none | default('') }}}}"}}
+  - id: there
+    do: lamp.look
+    account: "{{{{ alert.attributes.other }}}}"
+    region: eu-north-1
+    with: {{lamp: hall}}
+containment:
+  - id: every
+    foreach: "['222233334444', '333344445555']"
+    steps:
+      - {{id: dark, do: lamp.switch, account: "{{{{ item }}}}", with: {{lamp: "{{{{ 'l' ~ item_index }}}}"}}}}
+recovery:
+  - {{id: light, do: incident.undo, with: {{phase: containment}}}}
+"""
+    world = World(lamps=dict.fromkeys(("hall", "yard", "l0", "l1"), "on"))
+    fields: dict[str, object] = {"region": "us-east-1", "attributes": {"other": "999988887777"}}
+    async with incident(env, playbook, policy=AUTOMATIC, world=world, **fields) as run:
+        ended = await run.end()
+    assert ended.status is IncidentStatus.CLOSED
+    assert world.places["yard:look"] == ("123456789012", "us-east-1")
+    assert world.places["hall:look"] == ("999988887777", "eu-north-1")
+    for lamp, account in (("l0", "222233334444"), ("l1", "333344445555")):
+        for method in ("plan", "apply", "verify", "undo"):
+            assert world.places[f"{lamp}:{method}"] == (account, "us-east-1")
+
+
+async def test_what_names_no_account_is_a_mistake_of_the_step(env: WorkflowEnvironment) -> None:
+    playbook = f"""{HEAD}identification:
+  - {{id: there, do: lamp.look, account: "{{{{ alert.attributes.other }}}}", with: {{lamp: hall}}}}
+"""
+    async with incident(env, playbook, attributes={"other": "1; drop"}) as run:
+        seen = await run.until(lambda i: bool(i.needing_attention))
+        error = seen.steps["there"].error
+        assert error is not None
+        assert error.message == "`account`: '1; drop' is no name of an account"
+        assert not run.world.calls
+
+
 async def test_foreach_collects_in_order_whatever_ends_first(env: WorkflowEnvironment) -> None:
     playbook = f"""{HEAD}identification:
   - id: every

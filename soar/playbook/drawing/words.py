@@ -146,6 +146,9 @@ def hover(node: Node) -> tuple[str, ...]:
     lines = [f"{node.id}: {one_line(node.name)}", frame_words(node) or does(node)]
     if isinstance(node, ActionNode):
         lines.append(f"risk: {node.spec.risk.value}; {'can' if node.spec.undoable else 'cannot'} be put back")
+        lines += [
+            f"in {what} {one_line(at)}" for what in ("account", "region") if (at := getattr(node, what))
+        ]
         lines += [f"{name}: {one_line(str(value))}" for name, value in node.params.items()]
     if isinstance(node, TaskNode):
         lines.append(one_line(node.instructions))

@@ -62,7 +62,21 @@ class Host:
 @case("aws.ec2.describe_instance")
 def as_it_is(world: World) -> Arranged:
     host = Host(world)
-    return Arranged(host.params, host.now, finds={"instance_id": host.id, "state": "running"})
+    return Arranged(
+        host.params,
+        host.now,
+        finds={
+            "instance_id": host.id,
+            "state": "running",
+            "role_name": "app",
+            "termination_protected": False,
+            "user_data": True,
+            "auto_scaling_group": "",
+            "target_groups": [],
+            "classic_load_balancers": [],
+            "not_read": [],
+        },
+    )
 
 
 @case("aws.ec2.protect_evidence")
@@ -103,7 +117,8 @@ def with_a_profile(world: World) -> Arranged:
 @case("aws.ec2.stop_instance")
 def running(world: World) -> Arranged:
     host = Host(world)
-    return Arranged(host.params, host.now)
+    # Somebody who starts it has done what the undo would do; only one who terminates it is in its way.
+    return Arranged(host.params, host.now, lambda: host.ec2.terminate_instances(InstanceIds=[host.id]))
 
 
 @case("aws.ec2.terminate_instance")
@@ -174,8 +189,11 @@ def with_two_interfaces(world: World) -> Arranged:
 @case("aws.ec2.isolate_instance")
 def with_one_interface(world: World) -> Arranged:
     ec2 = world.client("ec2")
-    default = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
-    host = world.instance(SecurityGroupIds=[default])
+    default = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]
+    other = ec2.create_security_group(GroupName="other", Description="other", VpcId=default["VpcId"])[
+        "GroupId"
+    ]
+    host = world.instance(SecurityGroupIds=[default["GroupId"]])
 
     def snapshot() -> Any:
         found = ec2.describe_instances(InstanceIds=[host])["Reservations"][0]["Instances"][0]
@@ -185,4 +203,8 @@ def with_one_interface(world: World) -> Arranged:
             "groups": sorted(g["GroupName"].replace(host, "i-…") for g in groups),
         }
 
-    return Arranged({"instance_id": host}, snapshot)
+    return Arranged(
+        {"instance_id": host},
+        snapshot,
+        lambda: ec2.modify_instance_attribute(InstanceId=host, Groups=[other]),
+    )

@@ -51,6 +51,15 @@ class Service:
         found = self.scaling.describe_auto_scaling_groups(AutoScalingGroupNames=["app"])["AutoScalingGroups"]
         return dict(found[0])
 
+    def whole(self) -> dict[str, Any]:
+        """What is to be found of the group while nothing was done to it."""
+        members = [
+            {"instance_id": member, "lifecycle": "InService", "healthy": True}
+            for member in sorted(self.members)
+        ]
+        sizes = {"in_service": 2, "desired": 2, "minimum": 1, "maximum": 4, "standby": 0}
+        return {"found": True, "group": "app", "healthy": True, **sizes, "members": members}
+
     def stand_by(self) -> None:
         """The first member leaves the service, but stays in a target group."""
         self.scaling.enter_standby(
@@ -97,13 +106,13 @@ class Service:
 @case("aws.autoscaling.group_health")
 def as_many_as_wanted(world: World) -> Arranged:
     service = Service(world)
-    return Arranged({"group": "app"}, service.now, finds={"group": "app", "desired": 2})
+    return Arranged({"group": "app"}, service.now, finds=service.whole())
 
 
 @case("aws.autoscaling.group_health")
 def of_an_instance(world: World) -> Arranged:
     service = Service(world)
-    return Arranged({"instance_id": service.members[0]}, service.now, finds={"group": "app", "desired": 2})
+    return Arranged({"instance_id": service.members[0]}, service.now, finds=service.whole())
 
 
 @case("aws.autoscaling.enter_standby")
