@@ -2,7 +2,7 @@
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
-# How many tests run at once: as many as there are cores.
+# How many tests run at once: as many as there are cores. Those of the whole system run one by one.
 JOBS ?= auto
 STAMP := $(VENV)/.setup-done
 BIN := $(VENV)/bin
@@ -37,7 +37,7 @@ lint: $(STAMP) ## style, types and import rules
 test: $(STAMP) ## everything that CI checks (ARGS="-k name" for some tests)
 	@./scripts/test-deps.sh
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@PYTHON=$(BIN)/python ./scripts/run-tests.sh $(JOBS) $(ARGS)
 
 bench: $(STAMP) ## run every benchmark against its baseline
 	PYTHONPATH=. $(BIN)/python benchmarks/interpreter.py $(ARGS)

@@ -19,10 +19,20 @@ import httpx
 
 from soar.runtime.process import ChildDied, ChildProcess, Progress, child_process, free_ports, port_is_free
 
-__all__ = ["SIMULATED_ACCOUNT_ID", "SimulatedAccount", "SimulatedAccountError", "simulated_account"]
+__all__ = [
+    "IMAGES_FILE",
+    "SIMULATED_ACCOUNT_ID",
+    "SimulatedAccount",
+    "SimulatedAccountError",
+    "simulated_account",
+]
 
 SIMULATED_ACCOUNT_ID = "123456789012"
 """The account number that moto gives to callers without an account of their own (AWS' documentation's example)."""
+
+IMAGES_FILE = Path(__file__).with_name("images.json")
+"""The account's public images. Of its own it would make a thousand in each region whenever it is emptied, and let go of
+none."""
 
 _START_TRIES = 3
 
@@ -94,6 +104,7 @@ async def simulated_account(
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "MOTO_"))}
     # Playbooks look at AWS' own policies; without this moto knows none of them.
     environment["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+    environment["MOTO_AMIS_PATH"] = str(IMAGES_FILE)
     async with contextlib.AsyncExitStack() as stack:
         if log_file is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="soar-account-"))

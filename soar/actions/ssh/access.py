@@ -179,9 +179,10 @@ class SshAccess:
             if "not found in known_hosts" in str(error):
                 raise Refused(f"no key of {host} is known", hint="add it to SOAR_SSH_KNOWN_HOSTS") from None
             raise NotSent(f"{host}: {error}", hint="is SSH running there? then retry the step") from None
-        except OSError as error:
+        except (OSError, EOFError) as error:
             client.close()
-            raise NotSent(f"{host} was not reached: {error}", hint="is it up? then retry the step") from None
+            reason = str(error) or "it hung up"
+            raise NotSent(f"{host} was not reached: {reason}", hint="is it up? then retry the step") from None
         return client
 
 
@@ -195,8 +196,9 @@ def _run(
         raise NotSent(f"{host} closed the connection", hint="retry the step")
     try:
         channel = transport.open_session(timeout=CONNECT_SECONDS)
-    except (paramiko.SSHException, OSError) as error:
-        raise NotSent(f"{host} opened no session: {error}", hint="retry the step") from None
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        reason = str(error) or "it hung up"
+        raise NotSent(f"{host} opened no session: {reason}", hint="retry the step") from None
     out, err = _Kept(), _Kept()
     begun = time.monotonic()
     try:
@@ -221,9 +223,10 @@ def _run(
                     )
                 beat(f"running on {host} for {passed:.0f} s")
                 time.sleep(_POLL)
-    except (TimeoutError, paramiko.SSHException, OSError) as error:
+    except (TimeoutError, paramiko.SSHException, OSError, EOFError) as error:
+        reason = str(error) or "it hung up"
         raise InDoubt(
-            f"the line to {host} broke while the command ran: {error}", hint="look there what it did"
+            f"the line to {host} broke while the command ran: {reason}", hint="look there what it did"
         ) from None
     finally:
         channel.close()

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,10 +26,10 @@ from soar.actions.contract import ActionContext, ActionServices, Definition
 from soar.actions.registry import definitions as all_definitions
 from soar.model.base import JsonObject
 from soar.model.change import Plan, Result, Verification
+from soar.runtime.account import IMAGES_FILE
 from soar.simulated.base import AccountClients
 
-# Every reset of the account makes its thousand public images anew, for each region, and keeps the old ones: one is enough.
-os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).with_name("images.json"))
+os.environ["MOTO_AMIS_PATH"] = str(IMAGES_FILE)
 
 LOADER = create_loader()
 """The service models, read once for all tests: that of EC2 alone takes a tenth of a second."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ class Machine:
         folder: Where its commands run.
         commands: What was run.
         drop_after: The line breaks when a command that holds this text has been run.
+        hang_up: When the line breaks without a word: at the `banner`, or before the answer to a `command`.
     """
 
     folder: Path
@@ -31,6 +33,7 @@ class Machine:
     user: str = "soar"
     commands: list[str] = field(default_factory=list)
     drop_after: str = ""
+    hang_up: str = ""
 
     @property
     def port(self) -> int:
@@ -51,11 +54,14 @@ class Machine:
             threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
+        if self.hang_up == "banner":
+            connection.close()
+            return
         transport = paramiko.Transport(connection)
         transport.add_server_key(self.host_key)
         try:
             transport.start_server(server=_Server(self, transport))
-        except (paramiko.SSHException, EOFError):
+        except (paramiko.SSHException, EOFError, OSError):
             transport.close()
 
 
@@ -74,10 +80,21 @@ class _Server(paramiko.ServerInterface):  # type: ignore[misc]
         return int(paramiko.OPEN_SUCCEEDED)
 
     def check_channel_exec_request(self, channel: Any, command: bytes) -> bool:
-        threading.Thread(target=self._run, args=(channel, command.decode()), daemon=True).start()
+        if self._machine.hang_up == "command":
+            self._transport.sock.close()
+            return False
+        sent = self._sent()
+        threading.Thread(target=self._run, args=(channel, command.decode(), sent), daemon=True).start()
         return True
 
-    def _run(self, channel: Any, command: str) -> None:
+    def _sent(self) -> int:
+        number: int = self._transport.packetizer._Packetizer__sequence_number_out
+        return number
+
+    def _run(self, channel: Any, command: str, sent: int) -> None:
+        # A server says yes before it runs anything; here the answer goes out when `check_…` has returned.
+        while self._sent() == sent and self._transport.is_active():
+            time.sleep(0.001)
         machine = self._machine
         machine.commands.append(command)
         done = subprocess.run(["sh", "-c", command], cwd=machine.folder, capture_output=True)

@@ -111,6 +111,20 @@ async def test_after_a_broken_line_or_a_killed_worker_nothing_is_run_again(host:
     assert (host.folder / "done").read_text() == "once\n"
 
 
+@pytest.mark.parametrize(
+    ("at", "type_", "says"),
+    [("command", "InDoubt", "broke while the command ran"), ("banner", "NotSent", "127.0.0.1")],
+)
+async def test_a_host_that_hangs_up_without_a_word_is_told_as_such(
+    host: Machine, at: str, type_: str, says: str
+) -> None:
+    plan = await planned(host, command="true")
+    host.hang_up = at
+    with pytest.raises(ApplicationError, match=says) as failed:
+        await run(host, "apply", apply(plan))
+    assert failed.value.type == type_
+
+
 async def test_a_command_that_does_not_end_is_left_and_said_so(host: Machine) -> None:
     plan = await planned(host, command="sleep 20", timeout=0.5)
     with pytest.raises(ApplicationError, match="may still run") as failed:
