@@ -13,6 +13,7 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
+from soar.engine.client import workflow_id
 from soar.intake.loop import InboxLoop, backoff
 from soar.model.alert import Alert
 from soar.model.terms import AlertState
@@ -109,7 +110,7 @@ class Router(InboxLoop):
         groups: dict[tuple[str, str], _Group] = {}
         for item in items:
             try:
-                await self._place(item, Alert.model_validate(item.body), groups)
+                await self._place(item, Alert.model_validate(item.body), groups, fates[item.id])
             except (ValidationError, ExpressionError) as error:
                 fates[item.id].error = f"it cannot be routed: {error}"
                 _log.error("router.unreadable", extra={"alert": item.key, "error": str(error)[:500]})
@@ -138,7 +139,9 @@ class Router(InboxLoop):
             if workflow is not None:
                 fate.workflows[name] = workflow
 
-    async def _place(self, item: InboxItem, alert: Alert, groups: dict[tuple[str, str], _Group]) -> None:
+    async def _place(
+        self, item: InboxItem, alert: Alert, groups: dict[tuple[str, str], _Group], fate: _Fate
+    ) -> None:
         """Put an alert into the groups of the playbooks that answer it."""
         # An update opens an incident if what it updates never reached one: we never saw it, or it still waits here.
         may_open = alert.state is AlertState.NEW or (
@@ -146,8 +149,14 @@ class Router(InboxLoop):
             and not await self._store.was_routed(alert.source, alert.uid, other_than=item.key)
         )
         for loaded in self._library.find(alert):
-            key = correlation_key(loaded.playbook, alert)
-            group = groups.setdefault((loaded.playbook.name, key), _Group(loaded, key))
+            name, key = loaded.playbook.name, correlation_key(loaded.playbook, alert)
+            workflow = workflow_id(name, key)
+            # Whoever had claimed it before may have delivered it and died; that incident may be over by now.
+            if item.attempts > 1 and await self._store.has_alert(workflow, alert.key):
+                fate.answered.append(name)
+                fate.workflows[name] = workflow
+                continue
+            group = groups.setdefault((name, key), _Group(loaded, key))
             group.items.append(item)
             group.alerts.append(alert)
             group.may_open |= may_open

@@ -18,6 +18,9 @@ from soar.store.rows import ApprovalLocation, IncidentSummary, StoreConflict, St
 
 __all__ = ["Projection"]
 
+_LATEST = 10
+"""Incidents of one key, of which the latest are looked at."""
+
 
 class Projection:
     """The tables `incidents`, `timeline` and `approvals`; and it counts in `changes` what began."""
@@ -129,6 +132,30 @@ class Projection:
                         .where(tables.alerts.c.id == joined.alert.key)
                         .values(incident_id=incident.id)
                     )
+
+    async def has_alert(self, workflow_id: str, alert_key: str) -> bool:
+        """Whether an incident of this workflow, open or closed, has taken an alert.
+
+        A false answer may be too early: the store follows the incident.
+        """
+        incidents, alerts = tables.incidents, tables.alerts
+        last = (
+            select(alerts.c.id)
+            .join(incidents, incidents.c.id == alerts.c.incident_id)
+            .where(alerts.c.id == alert_key, incidents.c.workflow_id == workflow_id)
+        )
+        # An alert that several playbooks answer names only the incident that it joined last.
+        states = (
+            select(incidents.c.state)
+            .where(incidents.c.workflow_id == workflow_id)
+            .order_by(incidents.c.opened_at.desc())
+            .limit(_LATEST)
+        )
+        async with self._database.reading() as connection:
+            if (await connection.execute(last)).first() is not None:
+                return True
+            found = (await connection.execute(states)).scalars().all()
+        return any(alert_key in {a.key for a in Incident.model_validate(state).alerts} for state in found)
 
     async def incident(self, incident_id: str) -> Incident | None:
         """The state of an incident; None if there is none of that id."""

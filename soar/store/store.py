@@ -143,6 +143,10 @@ class Store:
         """See `Alerts.was_routed`."""
         return await self._alerts.was_routed(source, uid, other_than=other_than)
 
+    async def has_alert(self, workflow_id: str, alert_key: str) -> bool:
+        """See `Projection.has_alert`."""
+        return await self._projection.has_alert(workflow_id, alert_key)
+
     async def alerts(
         self, *, status: str = "", incident_id: str = "", limit: int = 50, before: str = ""
     ) -> list[AlertRow]:

@@ -9,18 +9,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-from intake_world import Incidents, alert, library, nothing, receive
+from intake_world import START, Incidents, alert, library, nothing, receive
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from soar.engine.client import EngineUnavailable
+from soar.engine.client import EngineUnavailable, workflow_id
 from soar.intake import loop
 from soar.intake import router as routing
 from soar.intake.router import Router
 from soar.model.alert import Alert
-from soar.model.terms import AlertState
+from soar.model.base import digest_of
+from soar.model.events import AlertJoined, AnyEvent, IncidentClosed, IncidentOpened
+from soar.model.terms import AlertState, IncidentStatus
+from soar.model.timeline import ENGINE, TimelineEntry, append, genesis
 from soar.playbook.library import Library
 from soar.playbook.loader import LoadedPlaybook
+from soar.playbook.match import correlation_key
 from soar.store import AlertRow, Store
 
 UPDATED, RESOLVED = AlertState.UPDATED, AlertState.RESOLVED
@@ -228,6 +232,58 @@ async def test_an_alert_whose_router_died_after_delivery_comes_to_the_same_incid
     assert list(incidents.open.values()) == [{one.key}]
     assert (await row(store, one.key)).status == "routed"
     assert await store.pending("alert") == 0
+
+
+@pytest.mark.parametrize("joined_last", [True, False])
+async def test_an_alert_whose_incident_is_over_before_it_is_settled_opens_no_second_one(
+    store: Store, incidents: Incidents, joined_last: bool
+) -> None:
+    one = alert("1", rule="Key:Odd")
+    await receive(store, one)
+    [_] = await store.claim("alert", lease=0.0)  # by a router that delivered it, and died
+    # The playbook `keys` has answered it and is done; `odd` has had no turn yet, or one after it.
+    await store.project(over(one, "keys", "INC-1"))
+    if not joined_last:
+        await store.project(over(one, "odd", "INC-2"))
+    assert await Router(store, library(), incidents).run_once() == 1
+    assert [name.split("/")[1] for name in incidents.open] == (["odd"] if joined_last else [])
+    settled = await row(store, one.key)
+    assert (settled.status, settled.playbook) == ("routed", "keys, odd")
+
+
+def over(one: Alert, name: str, incident_id: str) -> list[TimelineEntry]:
+    """The timeline of an incident that took an alert and is closed."""
+    playbook = next(p.playbook for p in library() if p.playbook.name == name)
+    key = correlation_key(playbook, one)
+    events: list[AnyEvent] = [
+        IncidentOpened(
+            incident_id=incident_id,
+            workflow_id=workflow_id(name, key),
+            run_id="r",
+            title="t",
+            severity=one.severity,
+            correlation_key=key,
+            playbook=name,
+            playbook_digest=digest_of("p"),
+        ),
+        AlertJoined(alert=one),
+        IncidentClosed(status=IncidentStatus.CLOSED),
+    ]
+    entries: list[TimelineEntry] = []
+    for seq, event in enumerate(events, start=1):
+        entries.append(
+            append(
+                incident_id=incident_id,
+                seq=seq,
+                prev_hash=entries[-1].hash if entries else genesis(incident_id),
+                time=START,
+                phase=None,
+                actor=ENGINE,
+                summary="",
+                event=event,
+            )
+        )
+    return entries
 
 
 async def test_two_routers_deliver_each_of_many_alerts_once(
