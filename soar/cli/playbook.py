@@ -128,8 +128,9 @@ def show(name: str, as_json: Json = False) -> None:
     Example: soar playbook show aws-s3-public-bucket
     """
     from soar.actions.registry import catalogue
-    from soar.playbook.compiler import compile_playbook
-    from soar.playbook.graph import ActionNode
+    from soar.playbook.compiler import compile_playbook, placed_steps
+    from soar.playbook.drawing.words import does, frame_words
+    from soar.playbook.graph import ActionNode, AskNode
     from soar.runtime.parts import load_library
     from soar.runtime.settings import load_settings
 
@@ -146,9 +147,21 @@ def show(name: str, as_json: Json = False) -> None:
     line("file", loaded.file)
     write(loaded.playbook.description, lines=True)
     rows: list[list[object]] = []
-    for node in graph.nodes.values():
-        if isinstance(node, ActionNode):
-            asks = f"{node.approval.approvers}× {node.approval.role}" if node.approval else ""
-            rows.append([node.phase.label, node.id, node.action, node.spec.risk.value, asks, node.when or ""])
-    table(["phase", "step", "action", "risk", "asks at least", "only when"], rows)
+    # One that was imported has no steps as we write them, only the graph.
+    written = {placed.id: placed for placed in placed_steps(loaded) if placed.id in graph.nodes}
+    for node_id in written or graph.nodes:
+        node, placed = graph.nodes[node_id], written.get(node_id)
+        rule = node.approval if isinstance(node, (ActionNode, AskNode)) else None
+        depth = sum(isinstance(part, int) for part in placed.path) - 1 if placed else 0
+        rows.append(
+            [
+                "on failure" if placed and placed.failure else node.phase.label,
+                "  " * depth + ((placed.step.id or "·") if placed else node_id),
+                does(node) or frame_words(node),
+                node.spec.risk.value if isinstance(node, ActionNode) else "",
+                f"{rule.approvers}× {rule.role or 'whom policy names'}" if rule else "",
+                node.when or "",
+            ]
+        )
+    table(["phase", "step", "what it does", "risk", "asks at least", "only when"], rows)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import unicodedata
@@ -50,6 +51,12 @@ def test_shipped_playbooks_are_clean_and_shown(soar: Any) -> None:
     assert "aws-s3-public-bucket" in names
     code, out, _ = soar("playbook", "show", "aws-s3-public-bucket")
     assert (code, "aws.s3.block_public_access" in out) == (0, True)
+    code, out, _ = soar("playbook", "show", "aws-ec2-compromise")
+    assert code == 0
+    # Every step, whatever its kind, and what is inside of another.
+    assert re.search(r"identification +gather +at the same time", out)
+    assert re.search(r"identification +  role_events +aws.cloudtrail.search_events +read", out)
+    assert re.search(r"eradication +cause +task for responder", out)
     code, _, err = soar("playbook", "show", "aws-s3-public-buckett")
     assert (code, "aws-s3-public-bucket" in err) == (ExitCode.NOT_FOUND, True)
 
