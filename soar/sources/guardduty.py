@@ -13,80 +13,75 @@ Names are taken as EventBridge writes them (`accountId`) and as the API does (`A
 | time | `createdAt`: when GuardDuty first raised it |
 | first seen, last seen | `service.eventFirstSeen`, `service.eventLastSeen` |
 | account, region | `accountId`, `region` |
-| actor | `resource.accessKeyDetails`: `userName`, `userType` (word for word), `principalId`, `accessKeyId` |
-| resources | the user or role and its key; `instanceDetails`; `s3BucketDetails[]` |
-| observables | the key, principals, ARNs; remote addresses and domains of `service.action` |
-| techniques | by the finding's type: `TECHNIQUES` |
+| actor | the access key's user; else a sequence's first actor; else a Kubernetes or a database's user: see below |
+| resources | every part of `resource`, and each of `service.detection.sequence.resources`: see below |
+| observables | keys, principals, ARNs; addresses and domains of `service.action` and endpoints; hashes of files |
+| techniques | by the finding's type, from the table of finding types; else by `TECHNIQUES` |
 | links | the finding in the GuardDuty console |
 | attributes | `action` (`service.action` as it is), `count`, `resource_role`, `detector_id`, `threat_lists` |
+| of an attack sequence | `signals` (how many), `signal_names`, `indicators` |
+| of a process | `process`: `name`, `path`, `sha256`, `pid`, `user`, `command_line`, `file` |
+| of a database's user | `database_user`: `user`, `application`, `database`, `ssl`, `auth_method` |
+
+The actor's type is `userType` word for word (`IAMUser`, `AssumedRole`, `Root` …), `KubernetesUser` or `DatabaseUser`.
+
+| resource type | name | data |
+| --- | --- | --- |
+| `aws.iam.user`, `aws.iam.role` | the user's or role's name | |
+| `aws.iam.root` | `root` | |
+| `aws.iam.access_key` | the key's id | |
+| `aws.iam.instance_profile` | the profile's name | |
+| `aws.ec2.instance` | the instance's id | `image_id`, `instance_type`, `instance_profile_arn`, `interfaces` |
+| `aws.s3.bucket` | the bucket's name | |
+| `aws.s3.object` | the key | `bucket`, `version_id`, `etag`, `hash` |
+| `aws.eks.cluster` | the cluster's name | `vpc_id`, `status` |
+| `aws.kubernetes.workload` | `namespace/name` | `cluster`, `type`, `namespace`, `service_account`, `images`, \
+`host_network`, `host_pid`, `host_ipc` |
+| `aws.kubernetes.user` | the user's name | `cluster`, `groups`, `session_names`, `impersonated_user` |
+| `aws.ecs.cluster` | the cluster's name | `status` |
+| `aws.ecs.task` | the task's id | `cluster`, `definition_arn`, `launch_type`, `started_by`, `group`, `service` |
+| `aws.container` | the container's name | `image`, `image_prefix`, `runtime`, `privileged` |
+| `aws.ecr.repository` | the repository's name | `image`, `tag`, `digest`, `account` |
+| `aws.lambda.function` | the function's name; its role is an `aws.iam.role` | `role`, `version`, `vpc_id` |
+| `aws.rds.db_instance`, `aws.rds.db_shard_group` | the identifier | `engine`, `engine_version`, `cluster` |
+| `aws.rds.db_cluster` | the identifier | |
+| `aws.ec2.volume` | the volume's id | `device`, `volume_type`, `encryption`, `key_arn`, `snapshot_arn`, `scanned` |
+| `aws.ec2.snapshot`, `aws.ec2.image` | the id | |
+| `aws.backup.recovery_point` | the ARN | `vault` |
+| `aws.bedrock.guardrail`, `aws.bedrock.model` | the id | `version` of a guardrail |
+
+An attack sequence's resources go by the same types, `EC2_NETWORK_INTERFACE` is `aws.ec2.network_interface`.
 
 Format: https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_findings_eventbridge.html
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import ClassVar
 from urllib.parse import quote
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
-from soar.model.alert import Alert, AlertActor, Observable, ObservableType, Resource, Technique
+from soar.model.alert import Alert, AlertActor, ObservableType, Resource
 from soar.model.base import JsonObject
 from soar.model.terms import AlertState, Severity
 from soar.sources.auth import verify_shared_secret
+from soar.sources.aws_common import MOST, Place, build, console, ip_address, observables_of, once, texts
 from soar.sources.contract import BadAlert, Source, SourceRequest
+from soar.sources.guardduty_resources import actor_of, database_user, resources_of
+from soar.sources.guardduty_sequences import (
+    sequence_actor,
+    sequence_facts,
+    sequence_observables,
+    sequence_resources,
+)
+from soar.sources.guardduty_techniques import TECHNIQUES, technique_of
 from soar.sources.payload import Node
 
 __all__ = ["TECHNIQUES", "GuardDuty"]
 
-_CONSOLES = {
-    "aws": "{region}.console.aws.amazon.com",
-    "aws-us-gov": "console.amazonaws-us-gov.com",
-    "aws-cn": "console.amazonaws.cn",
-}
-_REGION = re.compile(r"[a-z0-9-]{1,32}")
 _BANDS = ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM), (1.0, Severity.LOW))
-_CLOUD_ACCOUNTS = Technique(uid="T1078.004", name="Valid Accounts: Cloud Accounts", tactic="initial-access")
-
-TECHNIQUES: tuple[tuple[str, Technique], ...] = (
-    ("CryptoCurrency:", Technique(uid="T1496", name="Resource Hijacking", tactic="impact")),
-    (
-        "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration",
-        Technique(
-            uid="T1552.005",
-            name="Unsecured Credentials: Cloud Instance Metadata API",
-            tactic="credential-access",
-        ),
-    ),
-    ("UnauthorizedAccess:IAMUser/", _CLOUD_ACCOUNTS),
-    ("Policy:S3/", Technique(uid="T1530", name="Data from Cloud Storage", tactic="collection")),
-    ("Exfiltration:S3/", Technique(uid="T1530", name="Data from Cloud Storage", tactic="collection")),
-    ("Discovery:", Technique(uid="T1580", name="Cloud Infrastructure Discovery", tactic="discovery")),
-    ("Recon:IAMUser/", Technique(uid="T1580", name="Cloud Infrastructure Discovery", tactic="discovery")),
-    ("Persistence:IAMUser/", Technique(uid="T1098", name="Account Manipulation", tactic="persistence")),
-    (
-        "PrivilegeEscalation:IAMUser/",
-        Technique(
-            uid="T1098.003",
-            name="Account Manipulation: Additional Cloud Roles",
-            tactic="privilege-escalation",
-        ),
-    ),
-    (
-        "CredentialAccess:IAMUser/",
-        Technique(uid="T1552", name="Unsecured Credentials", tactic="credential-access"),
-    ),
-    (
-        "Stealth:IAMUser/CloudTrailLoggingDisabled",
-        Technique(
-            uid="T1562.008", name="Impair Defenses: Disable or Modify Cloud Logs", tactic="defense-evasion"
-        ),
-    ),
-    ("Backdoor:", Technique(uid="T1071", name="Application Layer Protocol", tactic="command-and-control")),
-)
-"""Beginning of a finding's type → ATT&CK technique; the first that fits counts. The pairing is our judgement."""
 
 
 class GuardDuty(Source):
@@ -112,12 +107,7 @@ class GuardDuty(Source):
             finding = event.needed("detail")
         else:
             finding = event
-        try:
-            return [_alert(finding)]
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise BadAlert(finding.path, f"the finding's {place} cannot be used: {first['msg']}") from None
+        return [build(lambda: _alert(finding), finding.path, "finding")]
 
 
 def _alert(finding: Node) -> Alert:
@@ -132,8 +122,11 @@ def _alert(finding: Node) -> Alert:
     else:
         state = AlertState.NEW if count <= 1 else AlertState.UPDATED
     rule, uid = finding.needed_text("type", limit=512), finding.needed_text("id", limit=512)
-    actor = _actor(finding.node("resource").node("accessKeyDetails"))
-    resources = tuple(_resources(finding, account, region))
+    partition = finding.text("partition", limit=32) or "aws"
+    here, about = Place(partition, account, region), finding.node("resource")
+    sequence = service.node("detection").node("sequence")
+    actor = actor_of(about) or sequence_actor(sequence)
+    resources = once([*resources_of(about, here), *sequence_resources(sequence, here)])
     return Alert(
         source=GuardDuty.name,
         uid=uid,
@@ -152,10 +145,10 @@ def _alert(finding: Node) -> Alert:
         region=region,
         resources=resources,
         actor=actor,
-        observables=tuple(_observables(service.node("action"), actor, resources)),
-        techniques=tuple(technique for prefix, technique in TECHNIQUES if rule.startswith(prefix))[:1],
-        links=_links(finding.text("partition") or "aws", region, uid),
-        attributes=_attributes(service, count),
+        observables=tuple(observables_of(_observables(finding, sequence, actor, resources))),
+        techniques=technique_of(rule),
+        links=console(partition, region, "guardduty", f"findings?search=id%3D{quote(uid, safe='')}"),
+        attributes=_attributes(finding, sequence, count),
     )
 
 
@@ -168,120 +161,108 @@ def _severity(finding: Node) -> Severity:
     return next((severity for bound, severity in _BANDS if value >= bound), Severity.INFORMATIONAL)
 
 
-def _actor(key: Node) -> AlertActor | None:
-    name, key_id = key.text("userName", limit=512), key.text("accessKeyId", limit=128)
-    if not name and not key_id:
-        return None
-    principal = key.text("principalId", limit=512)
-    return AlertActor(
-        name=name,
-        type=key.text("userType", limit=64),
-        uid=principal,
-        access_key_id=key_id,
-        session_name=principal.partition(":")[2],
-    )
-
-
-def _resources(finding: Node, account: str, region: str) -> Iterator[Resource]:
-    resource = finding.node("resource")
-    partition = finding.text("partition", limit=32) or "aws"
-    key = resource.node("accessKeyDetails")
-    user, kind = key.text("userName", limit=512), key.text("userType", limit=64)
-    if user and kind in ("IAMUser", "AssumedRole", "Role"):
-        word = "user" if kind == "IAMUser" else "role"
-        yield Resource(uid=f"arn:{partition}:iam::{account}:{word}/{user}", type=f"aws.iam.{word}", name=user)
-    if key_id := key.text("accessKeyId", limit=128):
-        yield Resource(uid=key_id, type="aws.iam.access_key", name=key_id)
-    instance = resource.node("instanceDetails")
-    if instance_id := instance.text("instanceId", limit=128):
-        profile = instance.node("iamInstanceProfile").text("arn")
-        data: JsonObject = {
-            "image_id": instance.text("imageId", limit=128),
-            "instance_type": instance.text("instanceType", limit=64),
-            "instance_profile_arn": profile,
-            "interfaces": [
-                interface.text("networkInterfaceId", limit=128)
-                for interface in instance.nodes("networkInterfaces")
-            ],
-        }
-        yield Resource(
-            uid=f"arn:{partition}:ec2:{region}:{account}:instance/{instance_id}",
-            type="aws.ec2.instance",
-            name=instance_id,
-            region=region,
-            tags=_tags(instance),
-            data=data,
-        )
-        if profile:
-            yield Resource(uid=profile, type="aws.iam.instance_profile", name=profile.rpartition("/")[2])
-    for bucket in resource.nodes("s3BucketDetails"):
-        name = bucket.needed_text("name", limit=255)
-        yield Resource(
-            uid=bucket.text("arn") or f"arn:{partition}:s3:::{name}",
-            type="aws.s3.bucket",
-            name=name,
-            region=region,
-            tags=_tags(bucket),
-        )
-
-
-def _tags(of: Node) -> dict[str, str]:
-    return {tag.text("key", limit=256): tag.text("value", limit=512) for tag in of.nodes("tags")}
-
-
 def _observables(
-    action: Node, actor: AlertActor | None, resources: tuple[Resource, ...]
-) -> Iterator[Observable]:
-    found: list[tuple[ObservableType, str]] = []
+    finding: Node, sequence: Node, actor: AlertActor | None, resources: tuple[Resource, ...]
+) -> Iterator[tuple[ObservableType, str]]:
+    service = finding.node("service")
     if actor is not None:
-        found += [(ObservableType.ACCESS_KEY, actor.access_key_id), (ObservableType.PRINCIPAL, actor.name)]
-    found += [(ObservableType.ARN, r.uid) for r in resources if r.uid.startswith("arn:")]
-    found += [(ObservableType.HOST, r.name) for r in resources if r.type == "aws.ec2.instance"]
+        yield ObservableType.ACCESS_KEY, actor.access_key_id
+        yield ObservableType.PRINCIPAL, actor.name
+    for one in resources:
+        if one.uid.startswith("arn:"):
+            yield ObservableType.ARN, one.uid
+    for one in resources:
+        if one.type == "aws.ec2.instance":
+            yield ObservableType.HOST, one.name
+        elif one.type == "aws.iam.access_key":
+            yield ObservableType.ACCESS_KEY, one.name
+        elif one.type == "aws.s3.object":
+            yield ObservableType.HASH, str(one.data.get("hash", ""))
+    yield from _remote(service.node("action"))
+    yield from sequence_observables(sequence)
+    yield from _hashes(service)
+
+
+def _remote(action: Node) -> Iterator[tuple[ObservableType, str]]:
+    """Where what happened came from, or went to."""
     for name in (
         "awsApiCallAction",
         "networkConnectionAction",
         "kubernetesApiCallAction",
         "rdsLoginAttemptAction",
     ):
-        found += _addresses(action.node(name))
+        yield from _addresses(action.node(name))
     for probe in action.node("portProbeAction").nodes("portProbeDetails"):
-        found += _addresses(probe)
-    found.append((ObservableType.DOMAIN, action.node("dnsRequestAction").text("domain", limit=253)))
-    found.append(
-        (
-            ObservableType.DOMAIN,
-            action.node("awsApiCallAction").node("domainDetails").text("domain", limit=253),
-        )
+        yield from _addresses(probe)
+    for address in texts(action.node("kubernetesApiCallAction"), "sourceIPs", limit=64):
+        yield ObservableType.IP, ip_address(address)
+    yield ObservableType.DOMAIN, action.node("dnsRequestAction").text("domain", limit=253)
+    yield (
+        ObservableType.DOMAIN,
+        action.node("awsApiCallAction").node("domainDetails").text("domain", limit=253),
     )
-    for kind, value in dict.fromkeys(found):
-        if value:
-            yield Observable(type=kind, value=value)
 
 
-def _addresses(of: Node) -> list[tuple[ObservableType, str]]:
+def _addresses(of: Node) -> Iterator[tuple[ObservableType, str]]:
     remote = of.node("remoteIpDetails")
-    return [(ObservableType.IP, remote.text(name, limit=64)) for name in ("ipAddressV4", "ipAddressV6")]
+    for name in ("ipAddressV4", "ipAddressV6"):
+        yield ObservableType.IP, remote.text(name, limit=64)
 
 
-def _links(partition: str, region: str, uid: str) -> tuple[str, ...]:
-    """The finding in its partition's console; none where the host's name cannot be told for sure."""
-    host = _CONSOLES.get(partition)
-    if host is None or not _REGION.fullmatch(region):
-        return ()
-    return (
-        f"https://{host.format(region=region)}/guardduty/home?region={region}"
-        f"#/findings?search=id%3D{quote(uid, safe='')}",
-    )
+def _hashes(service: Node) -> Iterator[tuple[ObservableType, str]]:
+    """Of the processes and files that the finding is about, `MOST` at the most."""
+    runtime, evidence = service.node("runtimeDetails"), service.node("evidence")
+    context, malware = runtime.node("context"), service.node("malwareScanDetails")
+    by_name = service.node("ebsVolumeScanDetails").node("scanDetections").node("threatDetectedByName")
+    found = [
+        runtime.node("process").text("executableSha256", limit=128),
+        context.text("moduleSha256", limit=128),
+        context.node("modifyingProcess").text("executableSha256", limit=128),
+        context.node("targetProcess").text("executableSha256", limit=128),
+        *(t.text("threatFileSha256", limit=128) for t in evidence.nodes("threatIntelligenceDetails")),
+        *(
+            path.text("hash", limit=128)
+            for threat in by_name.nodes("threatNames")
+            for path in threat.nodes("filePaths")
+        ),
+    ]
+    for threat in malware.nodes("threats"):
+        found.append(threat.text("hash", limit=128))
+        found += [path.text("hash", limit=128) for path in threat.nodes("itemPaths")]
+        found += [item.text("hash", limit=128) for item in threat.nodes("itemDetails")]
+    for value in list(dict.fromkeys(found))[:MOST]:
+        yield ObservableType.HASH, value
 
 
-def _attributes(service: Node, count: int) -> JsonObject:
+def _attributes(finding: Node, sequence: Node, count: int) -> JsonObject:
+    service = finding.node("service")
     sources = [service.node("additionalInfo"), *service.node("evidence").nodes("threatIntelligenceDetails")]
     names = dict.fromkeys(source.text("threatListName", limit=256) for source in sources)
     lists: list[JsonValue] = [name for name in names if name]
-    return {
+    found: JsonObject = {
         "action": service.node("action").value,
         "count": count,
         "resource_role": service.text("resourceRole", limit=32),
         "detector_id": service.text("detectorId", limit=128),
         "threat_lists": lists,
+        **sequence_facts(sequence),
     }
+    more: dict[str, JsonObject] = {
+        "process": _process(service.node("runtimeDetails")),
+        "database_user": database_user(finding.node("resource")),
+    }
+    return {**found, **{name: facts for name, facts in more.items() if facts}}
+
+
+def _process(runtime: Node) -> JsonObject:
+    process, context = runtime.node("process"), runtime.node("context")
+    found: JsonObject = {
+        "name": process.text("name", limit=512),
+        "path": process.text("executablePath"),
+        "sha256": process.text("executableSha256", limit=128),
+        "pid": process.text("pid", limit=32),
+        "user": process.text("user", limit=256),
+        "command_line": context.text("commandLineExample"),
+        "file": context.text("threatFilePath") or context.text("filePath"),
+    }
+    return found if any(found.values()) else {}

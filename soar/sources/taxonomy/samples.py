@@ -19,7 +19,15 @@ from soar.model.base import JsonObject
 from soar.model.terms import Severity
 from soar.sources.contract import Source
 from soar.sources.guardduty import GuardDuty
-from soar.sources.taxonomy.shapes import ACCOUNT, REGION, TIME, USER_ARN, resource_of, sequence_of
+from soar.sources.taxonomy.shapes import (
+    ACCOUNT,
+    REGION,
+    TIME,
+    USER_ARN,
+    parameters_of,
+    resource_of,
+    sequence_of,
+)
 from soar.sources.taxonomy.taxonomy import ResourceKind
 
 __all__ = [
@@ -37,6 +45,8 @@ SECURITY_HUB, CLOUDTRAIL = "securityhub", "cloudtrail"
 
 _NUMBERS = {Severity.LOW: 2, Severity.MEDIUM: 5, Severity.HIGH: 8, Severity.CRITICAL: 9}
 _NORMALIZED = {Severity.LOW: 1, Severity.MEDIUM: 40, Severity.HIGH: 70, Severity.CRITICAL: 90}
+_ODD_IDS = {"AWS::::Account": f"AWS::::Account:{ACCOUNT}", "AWS::S3::Bucket": "arn:aws:s3:::sample-bucket"}
+"""What Security Hub calls things whose ids are not of the common form."""
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -110,7 +120,8 @@ def control_samples(
     short = "Aws" + short.removeprefix("AWS")
     word = _word(resource.rpartition("::")[2])
     name = ACCOUNT if resource == "AWS::::Account" else f"sample-{word}"
-    arn = f"arn:aws:{_service(resource) or 'iam'}:{REGION}:{ACCOUNT}:{word}/{name}"
+    arn = f"arn:aws:{_service(resource)}:{REGION}:{ACCOUNT}:{word}/{name}"
+    arn = _ODD_IDS.get(resource, arn)
     record: JsonObject = {
         "SchemaVersion": "2018-10-08",
         "Id": f"arn:aws:securityhub:{REGION}:{ACCOUNT}:security-control/{id_}/finding/sample",
@@ -170,6 +181,7 @@ def cloudtrail_samples(event: str, *, installed: Mapping[str, Source]) -> tuple[
             "eventID": "00000000-0000-4000-8000-000000000000",
             "eventType": "AwsConsoleSignIn" if signin else "AwsApiCall",
             "recipientAccountId": ACCOUNT,
+            "requestParameters": parameters_of(event),
         }
         kind = "AWS Console Sign In via CloudTrail" if signin else "AWS API Call via CloudTrail"
         alerts = source.normalise(_event(kind, service, detail))

@@ -1,4 +1,4 @@
-"""What GuardDuty's findings look like, by what they are about: the part that tells one resource from another."""
+"""What findings and events look like, by what they are about: the part that tells one resource from another."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from soar.model.base import JsonObject
 from soar.sources.taxonomy.taxonomy import ResourceKind
 
-__all__ = ["ACCOUNT", "REGION", "TIME", "USER_ARN", "resource_of", "sequence_of"]
+__all__ = ["ACCOUNT", "REGION", "TIME", "USER_ARN", "parameters_of", "resource_of", "sequence_of"]
 
 ACCOUNT, REGION, TIME = "111122223333", "eu-central-1", "2026-01-01T00:00:00Z"
 USER_ARN = f"arn:aws:iam::{ACCOUNT}:user/sample-user"
@@ -139,6 +139,54 @@ _SEQUENCES: dict[ResourceKind, tuple[str, str, str]] = {
     ),
     "sequence-s3": ("arn:aws:s3:::sample-bucket", "sample-bucket", "S3_BUCKET"),
 }
+_NAMED: dict[str, JsonObject] = {
+    "cloudtrail": {"name": "sample-trail"},
+    "ec2-instance-connect": {"instanceId": "i-0123456789abcdef0"},
+    "iam-role": {"roleName": "sample-role"},
+    "iam-user": {"userName": "sample-target"},
+    "lambda": {"functionName": "sample-function"},
+    "s3": {"bucketName": "sample-bucket"},
+    "secretsmanager": {"secretId": "sample-secret"},
+}
+"""Parameters of the events of a service, where they are the same."""
+_PARAMETERS: dict[str, JsonObject] = {
+    "cloudtrail:PutEventSelectors": {"trailName": "sample-trail"},
+    "ec2:AuthorizeSecurityGroupIngress": {"groupId": "sg-0123456789abcdef0"},
+    "ec2:CreateKeyPair": {"keyName": "sample-key"},
+    "ec2:DeleteFlowLogs": {
+        "DeleteFlowLogsRequest": {"FlowLogId": {"content": "fl-0123456789abcdef0", "tag": 1}}
+    },
+    "ec2:DeregisterImage": {"imageId": "ami-0123456789abcdef0"},
+    "ec2:DescribeInstanceAttribute": {"instanceId": "i-0123456789abcdef0", "attribute": "userData"},
+    "ec2:GetPasswordData": {"instanceId": "i-0123456789abcdef0"},
+    "ec2:ModifyImageAttribute": {"imageId": "ami-0123456789abcdef0", "attributeType": "launchPermission"},
+    "ec2:ModifyInstanceAttribute": {"instanceId": "i-0123456789abcdef0"},
+    "ec2:ModifySnapshotAttribute": {
+        "snapshotId": "snap-0123456789abcdef0",
+        "attributeType": "CREATE_VOLUME_PERMISSION",
+    },
+    "ec2:RunInstances": {"instancesSet": {"items": [{"imageId": "ami-0123456789abcdef0"}]}},
+    "iam:CreateRole": _NAMED["iam-role"],
+    "iam:UpdateAssumeRolePolicy": _NAMED["iam-role"],
+    "rds:ModifyDBSnapshotAttribute": {"dBSnapshotIdentifier": "sample-snapshot", "attributeName": "restore"},
+    "sagemaker:UpdateNotebookInstanceLifecycleConfig": {
+        "notebookInstanceLifecycleConfigName": "sample-configuration"
+    },
+    "secretsmanager:BatchGetSecretValue": {"secretIdList": ["sample-secret"]},
+    "ssm:GetParameters": {"names": ["/sample/parameter"], "withDecryption": True},
+    "ssm:SendCommand": {"instanceIds": ["i-0123456789abcdef0"], "documentName": "AWS-RunShellScript"},
+    "ssm:StartSession": {"target": "i-0123456789abcdef0"},
+}
+
+
+def parameters_of(event: str) -> JsonObject | None:
+    """What a CloudTrail event names in its `requestParameters`; None where it names nothing.
+
+    Args:
+        event: `iam:CreateUser`.
+    """
+    service = event.partition(":")[0]
+    return _PARAMETERS.get(event) or _NAMED.get("iam-user" if service == "iam" else service)
 
 
 def resource_of(kind: ResourceKind) -> JsonObject:
