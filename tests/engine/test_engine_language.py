@@ -67,8 +67,10 @@ recovery:
   - {{id: light, do: incident.undo, with: {{phase: containment}}}}
 """
     world = World(lamps=dict.fromkeys(("hall", "yard", "l0", "l1"), "on"))
-    fields: dict[str, object] = {"region": "us-east-1", "attributes": {"other": "999988887777"}}
-    async with incident(env, playbook, policy=AUTOMATIC, world=world, **fields) as run:
+    other = {"other": "999988887777"}
+    async with incident(
+        env, playbook, policy=AUTOMATIC, world=world, region="us-east-1", attributes=other
+    ) as run:
         ended = await run.end()
     assert ended.status is IncidentStatus.CLOSED
     assert world.places["yard:look"] == ("123456789012", "us-east-1")
