@@ -85,6 +85,8 @@ class RollbackCode(Setting[RollbackParams, CodeBefore]):
     version are not affected. Whether the version is good, nobody can tell but you: an attacker can publish versions as
     well. Packages above 50 MB cannot be written this way. A function that is signed takes only signed code.
 
+    That the package is fetched is shown on replies of our own making: the simulated account names an address of AWS's.
+
     Example::
 
         - id: good_code

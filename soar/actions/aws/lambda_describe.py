@@ -105,6 +105,8 @@ def describe_function(ctx: ActionContext, params: FunctionParams) -> FunctionFac
     are there. Code inside layers and container images is named by version and digest and is not fetched. The code runs
     nowhere here: look at it in a place that is made for it.
 
+    That the package is fetched is shown on replies of our own making: the simulated account names an address of AWS's.
+
     Example::
 
         - id: function
