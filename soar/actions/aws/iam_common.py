@@ -12,7 +12,7 @@ from soar.actions.aws.access import AwsAccess, aws_errors, client
 from soar.actions.aws.guards import ensure_not_protected
 from soar.actions.contract import ActionContext, Params
 from soar.actions.errors import Refused
-from soar.model.base import JsonObject
+from soar.model.base import JsonObject, canonical_json
 from soar.model.change import Target
 
 __all__ = [
@@ -23,21 +23,30 @@ __all__ = [
     "UserName",
     "UserParams",
     "access_keys",
+    "ensure_inline_room",
+    "ensure_not_reserved",
     "ensure_role_may_change",
     "ensure_user_may_change",
     "get_role",
     "get_user",
     "inline_user_policy",
+    "instance_profiles",
     "key_facts",
+    "own_arns",
     "pages",
     "principal_tags",
+    "role_facts",
     "role_target",
+    "user_facts",
     "user_target",
     "when_present",
 ]
 
 BREAK_GLASS = "break-glass"
 """A user or role with this in its name or path is the way in when everything else fails: it is never changed."""
+
+USER_INLINE_LIMIT = 2048
+"""Characters that all inline policies of a user may have together, white space not counted (IAM's quotas)."""
 
 UserName = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_+=,.@-]{1,64}$", description="the IAM user's name, without its path")
@@ -138,7 +147,7 @@ def role_target(role: dict[str, Any]) -> Target:
     )
 
 
-def _own_arns(ctx: ActionContext) -> set[str]:
+def own_arns(ctx: ActionContext) -> set[str]:
     """Who this worker is: by its own credentials, and by those that it takes on in the step's account."""
     access = ctx.service(AwsAccess)
     with aws_errors("sts:GetCallerIdentity"):
@@ -147,7 +156,12 @@ def _own_arns(ctx: ActionContext) -> set[str]:
     return {own, there}
 
 
-def _ensure_not_reserved(kind: str, name: str, path: str, tags: dict[str, str]) -> None:
+def ensure_not_reserved(kind: str, name: str, path: str, tags: dict[str, str]) -> None:
+    """Refuse a break-glass identity, and what is tagged as protected.
+
+    Raises:
+        Refused: It is one.
+    """
     if BREAK_GLASS in f"{path}{name}".lower():
         raise Refused(
             f"{kind} {name} is a break-glass identity ({path}{name}): it is never changed by an action",
@@ -162,8 +176,8 @@ def ensure_user_may_change(ctx: ActionContext, user: dict[str, Any]) -> None:
     Raises:
         Refused: It is this worker's own user, a break-glass user, or tagged as protected.
     """
-    _ensure_not_reserved("user", user["UserName"], user["Path"], principal_tags(user))
-    if user["Arn"] in _own_arns(ctx):
+    ensure_not_reserved("user", user["UserName"], user["Path"], principal_tags(user))
+    if user["Arn"] in own_arns(ctx):
         raise Refused(
             f"user {user['UserName']} is this worker's own: it would lock itself out in the middle of its work",
             hint="run the aws worker with other credentials, then retry the step",
@@ -187,9 +201,9 @@ def ensure_role_may_change(ctx: ActionContext, role: dict[str, Any]) -> None:
             f"role {name} belongs to IAM Identity Center, which would overwrite any change",
             hint="remove the assignment or change the permission set in IAM Identity Center",
         )
-    _ensure_not_reserved("role", name, path, principal_tags(role))
+    ensure_not_reserved("role", name, path, principal_tags(role))
     account = _account_of(role["Arn"])
-    for arn in _own_arns(ctx):
+    for arn in own_arns(ctx):
         # arn:aws:sts::<account>:assumed-role/<role name>/<session name>; the role's path is not in it.
         if _account_of(arn) == account and f":assumed-role/{name}/" in arn:
             raise Refused(
@@ -230,3 +244,60 @@ def inline_user_policy(ctx: ActionContext, user_name: str, policy_name: str) -> 
     with aws_errors("iam:GetUserPolicy"):
         found = when_present(client(ctx, "iam").get_user_policy, UserName=user_name, PolicyName=policy_name)
     return None if found is None else dict(found["PolicyDocument"])
+
+
+def ensure_inline_room(ctx: ActionContext, name: str, policy_name: str, document: JsonObject) -> None:
+    """Refuse where a user's inline policies leave no room for one more.
+
+    Args:
+        policy_name: The policy to be put; one of that name makes room by being replaced.
+
+    Raises:
+        Refused: All inline policies of the user together would be longer than IAM takes.
+    """
+    with aws_errors("iam:ListUserPolicies"):
+        others = [
+            p for p in pages(ctx, "list_user_policies", "PolicyNames", UserName=name) if p != policy_name
+        ]
+    used = sum(len(canonical_json(inline_user_policy(ctx, name, other))) for other in others)
+    if used + len(canonical_json(document)) > USER_INLINE_LIMIT:
+        raise Refused(
+            f"the inline policies of user {name} fill {used} of {USER_INLINE_LIMIT} characters: "
+            f"{policy_name} has no room",
+            hint="attach the managed policy AWSDenyAll by hand, or remove an inline policy and retry the step",
+        )
+
+
+def user_facts(ctx: ActionContext, name: str) -> tuple[str, ...]:
+    """Who and what depends on a user: its active keys' last use, its groups, its password."""
+    active = [key for key, status in access_keys(ctx, name).items() if status == "Active"]
+    facts = key_facts(ctx, active) or ("the user has no active access key",)
+    with aws_errors("iam:ListGroupsForUser"):
+        groups = sorted(g["GroupName"] for g in pages(ctx, "list_groups_for_user", "Groups", UserName=name))
+    if groups:
+        facts += (f"member of {', '.join(groups)}",)
+    with aws_errors("iam:GetLoginProfile"):
+        if when_present(client(ctx, "iam").get_login_profile, UserName=name):
+            facts += ("a person may be signed in to the console as it",)
+    return facts
+
+
+def role_facts(ctx: ActionContext, role: dict[str, Any]) -> tuple[str, ...]:
+    """Who and what depends on a role: its last use, and the instance profiles that hand it out."""
+    facts = [f"sessions of the role live up to {role.get('MaxSessionDuration', 3600) // 3600} h"]
+    last = role.get("RoleLastUsed", {})
+    if last.get("LastUsedDate"):
+        facts.append(
+            f"the role was last used {last['LastUsedDate']:%Y-%m-%d %H:%M} UTC in {last.get('Region', '?')}"
+        )
+    profiles = instance_profiles(ctx, role["RoleName"])
+    if profiles:
+        facts.append(f"instances get it by the instance profile(s) {', '.join(profiles)}")
+    return tuple(facts)
+
+
+def instance_profiles(ctx: ActionContext, role_name: str) -> tuple[str, ...]:
+    """The names of the instance profiles that hold a role, sorted."""
+    with aws_errors("iam:ListInstanceProfilesForRole"):
+        found = pages(ctx, "list_instance_profiles_for_role", "InstanceProfiles", RoleName=role_name)
+        return tuple(sorted(p["InstanceProfileName"] for p in found))

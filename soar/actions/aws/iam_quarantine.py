@@ -11,20 +11,20 @@ from soar.actions.aws.access import aws_errors, client
 from soar.actions.aws.iam_common import (
     RoleParams,
     UserParams,
-    access_keys,
+    ensure_inline_room,
     ensure_role_may_change,
     ensure_user_may_change,
     get_role,
     get_user,
     inline_user_policy,
-    key_facts,
-    pages,
+    role_facts,
     role_target,
+    user_facts,
     user_target,
     when_present,
 )
 from soar.actions.contract import Action, ActionContext, Draft, Planned, StateBefore, action
-from soar.actions.errors import Drifted, Refused
+from soar.actions.errors import Drifted
 from soar.model.base import JsonObject, canonical_json, digest_of
 from soar.model.change import BlastRadius, Change, Result, Verification
 from soar.model.terms import Phase, Risk
@@ -39,8 +39,6 @@ DENY_ALL: JsonObject = {
     "Version": "2012-10-17",
     "Statement": [{"Sid": "IRQuarantine", "Effect": "Deny", "Action": "*", "Resource": "*"}],
 }
-USER_INLINE_LIMIT = 2048
-"""Characters that all inline policies of a user may have together, white space not counted (IAM's quotas)."""
 
 
 class PolicyBefore(StateBefore):
@@ -101,7 +99,7 @@ class QuarantineUser(Action[UserParams, PolicyBefore]):
         before = inline_user_policy(ctx, name, QUARANTINE)
         changes: tuple[Change, ...] = ()
         if before != DENY_ALL:
-            _ensure_room(ctx, name)
+            ensure_inline_room(ctx, name, QUARANTINE, DENY_ALL)
             changes = (
                 Change(
                     target=user["Arn"], field=f"inline policy {QUARANTINE}", before=before, after=DENY_ALL
@@ -118,7 +116,7 @@ class QuarantineUser(Action[UserParams, PolicyBefore]):
             state=PolicyBefore(policy=before),
             blast_radius=BlastRadius(
                 summary=f"Whatever runs as user {name} stops, by any of its keys, sessions or the console.",
-                facts=_user_facts(ctx, name),
+                facts=user_facts(ctx, name),
             ),
             warnings=("Sessions of roles that the user assumed earlier live on.",) if changes else (),
             undo=(
@@ -162,33 +160,6 @@ class QuarantineUser(Action[UserParams, PolicyBefore]):
         with aws_errors("iam:PutUserPolicy"):
             iam.put_user_policy(UserName=name, PolicyName=QUARANTINE, PolicyDocument=canonical_json(before))
         return Result(summary=f"put the former policy {QUARANTINE} of user {name} back")
-
-
-def _ensure_room(ctx: ActionContext, name: str) -> None:
-    with aws_errors("iam:ListUserPolicies"):
-        others = [
-            p for p in pages(ctx, "list_user_policies", "PolicyNames", UserName=name) if p != QUARANTINE
-        ]
-    used = sum(len(canonical_json(inline_user_policy(ctx, name, other))) for other in others)
-    if used + len(canonical_json(DENY_ALL)) > USER_INLINE_LIMIT:
-        raise Refused(
-            f"the inline policies of user {name} fill {used} of {USER_INLINE_LIMIT} characters: "
-            f"{QUARANTINE} has no room",
-            hint="attach the managed policy AWSDenyAll by hand, or remove an inline policy and retry the step",
-        )
-
-
-def _user_facts(ctx: ActionContext, name: str) -> tuple[str, ...]:
-    active = [key for key, status in access_keys(ctx, name).items() if status == "Active"]
-    facts = key_facts(ctx, active) or ("the user has no active access key",)
-    with aws_errors("iam:ListGroupsForUser"):
-        groups = sorted(g["GroupName"] for g in pages(ctx, "list_groups_for_user", "Groups", UserName=name))
-    if groups:
-        facts += (f"member of {', '.join(groups)}",)
-    with aws_errors("iam:GetLoginProfile"):
-        if when_present(client(ctx, "iam").get_login_profile, UserName=name):
-            facts += ("a person may be signed in to the console as it",)
-    return facts
 
 
 class RevokeParams(RoleParams):
@@ -306,7 +277,7 @@ class RevokeRoleSessions(Action[RevokeParams, PolicyBefore]):
                     if params.session_name
                     else f"Every running session of role {name} is hit; services fetch a new one."
                 ),
-                facts=_role_facts(ctx, role),
+                facts=role_facts(ctx, role),
             ),
             warnings=tuple(warnings) if ours is None else (),
             undo=f"The former policy {REVOKE} is put back." if before else f"The policy {REVOKE} is deleted.",
@@ -358,22 +329,3 @@ class RevokeRoleSessions(Action[RevokeParams, PolicyBefore]):
         with aws_errors("iam:PutRolePolicy"):
             iam.put_role_policy(RoleName=name, PolicyName=REVOKE, PolicyDocument=canonical_json(before))
         return Result(summary=f"put the former policy {REVOKE} of role {name} back")
-
-
-def _role_facts(ctx: ActionContext, role: dict[str, Any]) -> tuple[str, ...]:
-    facts = [f"sessions of the role live up to {role.get('MaxSessionDuration', 3600) // 3600} h"]
-    last = role.get("RoleLastUsed", {})
-    if last.get("LastUsedDate"):
-        facts.append(
-            f"the role was last used {last['LastUsedDate']:%Y-%m-%d %H:%M} UTC in {last.get('Region', '?')}"
-        )
-    with aws_errors("iam:ListInstanceProfilesForRole"):
-        profiles = sorted(
-            p["InstanceProfileName"]
-            for p in pages(
-                ctx, "list_instance_profiles_for_role", "InstanceProfiles", RoleName=role["RoleName"]
-            )
-        )
-    if profiles:
-        facts.append(f"instances get it by the instance profile(s) {', '.join(profiles)}")
-    return tuple(facts)

@@ -12,7 +12,7 @@ from soar.actions.contract import ActionContext, Params, action
 from soar.model.base import JsonObject, UtcTime, canonical_json
 from soar.model.terms import Phase, Risk
 
-__all__ = ["describe_principal", "find_key_owner"]
+__all__ = ["Key", "describe_principal", "find_key_owner", "keys_of"]
 
 ADMINISTRATOR = "AdministratorAccess"
 _TEMPORARY = "ASIA"
@@ -218,7 +218,8 @@ def _said(value: object) -> str:
     return "" if value in (None, "N/A") else str(value)
 
 
-def _keys(ctx: ActionContext, name: str) -> list[Key]:
+def keys_of(ctx: ActionContext, name: str) -> list[Key]:
+    """The access keys of a user and their last uses, by id."""
     with aws_errors("iam:ListAccessKeys"):
         listed = list(pages(ctx, "list_access_keys", "AccessKeyMetadata", UserName=name))
     keys = []
@@ -286,7 +287,7 @@ def _has_password(ctx: ActionContext, name: str) -> bool:
 
 def _user(ctx: ActionContext, name: str, documents: dict[str, Any]) -> Principal:
     user = get_user(ctx, name)
-    keys, groups = _keys(ctx, name), _groups(ctx, name, documents)
+    keys, groups = keys_of(ctx, name), _groups(ctx, name, documents)
     attached = _attached(ctx, "user", UserName=name)
     with aws_errors("iam:ListMFADevices"):
         devices = sorted(
