@@ -85,7 +85,7 @@ async def _deliver(world: DemoWorld, scenario: Scenario, attack: Attack) -> str:
     body = json.dumps(scenario.finding(attack)).encode()
     headers = {"Content-Type": "application/json", **sign(world.source_secret, body, datetime.now(UTC))}
     async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
-        reply = await http.post(f"{world.stack.url}/hooks/guardduty", content=body, headers=headers)
+        reply = await http.post(f"{world.stack.url}/hooks/{scenario.source}", content=body, headers=headers)
     if reply.status_code != 202:
         raise DemoFailed(f"the webhook answered {reply.status_code}: {reply.text[:500]}")
     alert_id: str = reply.json()["alerts"][0]

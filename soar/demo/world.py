@@ -23,6 +23,7 @@ from soar.runtime.settings import Settings, load_settings
 from soar.runtime.stack import Stack, running_stack
 from soar.simulated.company import Company, seed_company
 from soar.simulated.workspace import APP_ID, SimulatedWorkspace, running_workspace
+from soar.sources.registry import sources
 
 __all__ = ["APPROVERS", "DEMO_POLICY", "DemoWorld", "demo_world"]
 
@@ -155,7 +156,7 @@ async def demo_world(
             "policy_file": policy,
             "playbook_inputs": inputs,
             "aws_endpoint_url": account.endpoint_url,
-            "source_secrets": {"guardduty": (SecretStr(source_secret),)},
+            "source_secrets": {name: (SecretStr(source_secret),) for name in sources()},
         }
         workspace = None
         if asked.slack_bot_token is None:

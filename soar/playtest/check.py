@@ -145,7 +145,7 @@ class _Checker:
     def _alert(self, place: Place, alert: AlertSpec, account: AccountSpec) -> None:
         if alert.scenario is not None and account.scenario is None:
             self._wrong((*place, "scenario"), "no-scenario", "the account has no scenario", "name it there")
-        if alert.alert is None:
+        if alert.alert is None and alert.source is not None:
             self._known((*place, "source"), "source", alert.source, sources())
         if alert.file is not None and not (self._folder / alert.file).is_file():
             self._wrong((*place, "file"), "no-file", f"{self._folder / alert.file} does not exist")

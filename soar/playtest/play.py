@@ -281,11 +281,13 @@ class Play:
         variables: dict[str, Any] = {**world.variables, "now": (await world.clock.now()).isoformat()}
         if incident_id:
             variables["incident"] = self._followers[incident_id].incident.model_dump(mode="json")
+        of_scenario = world.scenario.source if spec.scenario and world.scenario else ""
+        source = spec.source or of_scenario or "guardduty"
         if spec.alert is not None:
             given = _set(render(spec.alert, variables), render(dict(spec.set), variables))
             assert isinstance(given, dict)
             defaults: dict[str, JsonValue] = {
-                "source": spec.source,
+                "source": source,
                 "uid": self._case.name,
                 "time": variables["now"],
                 "account": world.company.account,
@@ -302,7 +304,7 @@ class Play:
         else:
             payload = render(spec.payload, variables)
         changed = _set(payload, render(dict(spec.set), variables))
-        return read_alerts(sources()[spec.source], json.dumps(changed).encode())
+        return read_alerts(sources()[source], json.dumps(changed).encode())
 
     async def _receive(self, alerts: Sequence[Alert]) -> None:
         """Put alerts into the inbox and route them, as a verified delivery is."""

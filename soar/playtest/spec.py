@@ -154,7 +154,7 @@ class AlertSpec(Fact):
         scenario: The finding of the account's scenario (write `scenario: finding`).
         file: A file in the source's own format, beside the test.
         payload: The same, written here.
-        source: Whose format `file` and `payload` are in.
+        source: Whose format `file` and `payload` are in; none: GuardDuty's. A scenario knows its own.
         alert: An alert that needs no reading: the fields of our own type.
         set: Fields of the payload or the alert that are set before it is read: dotted path → value.
         after: How long after the beginning, or after `when`.
@@ -165,7 +165,7 @@ class AlertSpec(Fact):
     scenario: Literal["finding"] | None = None
     file: Name | None = None
     payload: JsonObject | None = None
-    source: Name = "guardduty"
+    source: Name | None = None
     alert: JsonObject | None = None
     set: dict[str, JsonValue] = {}
     after: Duration | None = None

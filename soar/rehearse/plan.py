@@ -164,7 +164,7 @@ def _seed(endpoint: str, name: str) -> list[Alert]:
         return []
     scenario = SCENARIOS[name]
     finding = scenario.finding(scenario.seed(company))
-    return read_alerts(sources()["guardduty"], json.dumps(finding).encode())
+    return read_alerts(sources()[scenario.source], json.dumps(finding).encode())
 
 
 def _reads(core: Core, ledger: Ledger, executor: ThreadPoolExecutor) -> dict[str, list[Callable[..., Any]]]:

@@ -102,11 +102,13 @@ class Scenario(ABC):
         name: What it is called on the command line.
         title: What people call it.
         playbook: The playbook that answers it.
+        source: Whose alert tells of it.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     playbook: ClassVar[str]
+    source: ClassVar[str] = "guardduty"
 
     @abstractmethod
     def seed(self, company: Company) -> Attack:
@@ -114,7 +116,7 @@ class Scenario(ABC):
 
     @abstractmethod
     def finding(self, attack: Attack) -> JsonObject:
-        """The GuardDuty finding of the attack, in its EventBridge envelope."""
+        """What the source tells of the attack, a GuardDuty finding mostly, in its EventBridge envelope."""
 
     @abstractmethod
     def check(self, account: AccountClients, attack: Attack) -> list[Check]:
