@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
 
@@ -42,16 +42,20 @@ class SourceRequest:
     Args:
         headers: Names in lower case, whatever they came in: see `of`.
         received_at: By our clock, with its time zone.
+        token: The last part of the address behind the source's name; empty: there was none.
     """
 
     headers: Mapping[str, str]
     body: bytes
     received_at: datetime
+    token: str = field(default="", repr=False)
 
     @classmethod
-    def of(cls, headers: Mapping[str, str], body: bytes, received_at: datetime) -> SourceRequest:
+    def of(
+        cls, headers: Mapping[str, str], body: bytes, received_at: datetime, token: str = ""
+    ) -> SourceRequest:
         """A request whose headers are named in any letter case."""
-        return cls({name.lower(): value for name, value in headers.items()}, body, received_at)
+        return cls({name.lower(): value for name, value in headers.items()}, body, received_at, token)
 
 
 class Source(ABC):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -24,21 +25,28 @@ def hooks(services: Services) -> APIRouter:
     """The webhooks."""
     router = APIRouter(tags=["webhooks"])
 
-    @router.post(
-        "/hooks/{source}",
-        status_code=202,
-        response_model=Accepted,
-        responses={status: {"model": ErrorBody} for status in (401, 404, 413, 422, 503)},
-    )
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": ErrorBody} for status in (401, 404, 413, 422, 503)
+    }
+
+    @router.post("/hooks/{source}", status_code=202, response_model=Accepted, responses=refusals)
     async def receive(source: str, request: Request) -> Accepted | JSONResponse:
         """Take a source's delivery. 202: it is kept and will be handled. 503: it is not, send it again."""
+        return await take(source, request, "")
+
+    @router.post("/hooks/{source}/{token}", status_code=202, response_model=Accepted, responses=refusals)
+    async def receive_by_address(source: str, token: str, request: Request) -> Accepted | JSONResponse:
+        """Likewise, of a system that can send no header: the secret is the last part of the address."""
+        return await take(source, request, token)
+
+    async def take(source: str, request: Request, token: str) -> Accepted | JSONResponse:
         known = services.sources.get(source)
         if known is None:
             near = difflib.get_close_matches(source, services.sources, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(services.sources))}"
             raise ApiError(404, "unknown_source", "there is no such source", hint=hint)
         body = await limited_body(request, MAX_BODY)
-        delivery = SourceRequest.of(request.headers, body, datetime.now(UTC))
+        delivery = SourceRequest.of(request.headers, body, datetime.now(UTC), token)
         try:
             accepted = await accept(known, delivery, services.secrets(source), services.store, services.vault)
         except Unauthenticated as error:

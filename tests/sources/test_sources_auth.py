@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soar.sources.auth import REPLAY_SECONDS, sign, verify_shared_secret
+from soar.sources.auth import REPLAY_SECONDS, sign, verify_hmac, verify_shared_secret
 from soar.sources.contract import SourceRequest, Unauthenticated
+from soar.sources.jira import Jira
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 BODY = b'{"a": 1}'
@@ -59,6 +64,55 @@ def test_each_way_with_each_secret_in_force(secret: str) -> None:
 def test_what_does_not_count(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthenticated):
         verify(request(headers), OLD)
+
+
+@pytest.mark.parametrize("secret", [OLD, NEW])
+def test_a_password_and_the_address_are_ways_too(secret: str) -> None:
+    password = base64.b64encode(f"anybody:{secret}".encode()).decode()
+    verify(request({"Authorization": f"Basic {password}"}), OLD, NEW)
+    verify(SourceRequest.of({}, BODY, NOW, secret), OLD, NEW)
+    for wrong in ("", "wrong", secret[:-1], f"{secret} "):
+        with pytest.raises(Unauthenticated):
+            verify(SourceRequest.of({}, BODY, NOW, wrong), OLD, NEW)
+    without = base64.b64encode(secret.encode()).decode()
+    for wrong in (without, base64.b64encode(f"{secret}:x".encode()).decode(), "%%%", password[:-4]):
+        with pytest.raises(Unauthenticated):
+            verify(request({"Authorization": f"Basic {wrong}"}), OLD, NEW)
+
+
+def test_the_address_shows_in_no_representation() -> None:
+    assert OLD not in repr(SourceRequest.of({}, BODY, NOW, OLD))
+
+
+def test_a_vendors_signature_of_the_body() -> None:
+    def mac(secret: str, body: bytes = BODY, how: Any = hashlib.sha256) -> str:
+        return hmac.new(secret.encode(), body, how).hexdigest()
+
+    def take(value: str, *secrets: str) -> None:
+        verify_hmac(request({"X-Sig": value}), secrets, header="x-sig", setting="SOAR_SOURCE_TEST_SECRETS")
+
+    take(f"sha256={mac(OLD)}", OLD)
+    take(f"v1={mac('rotated')}, v1={mac(NEW)}", OLD, NEW)
+    take(f"sha256={mac(OLD).upper()}", OLD)
+    for wrong in (
+        "",
+        mac(OLD),
+        f"sha1={mac(OLD, how=hashlib.sha1)}",
+        f"sha256={mac(OLD, b'other')}",
+        "sha256=",
+    ):
+        with pytest.raises(Unauthenticated):
+            take(wrong, OLD)
+    with pytest.raises(Unauthenticated, match="SOAR_SOURCE_TEST_SECRETS"):
+        take(f"sha256={mac('')}", "")
+
+
+def test_jira_signs_or_knows_the_secret() -> None:
+    signature = hmac.new(OLD.encode(), BODY, hashlib.sha256).hexdigest()
+    Jira().verify(request({"X-Hub-Signature": f"sha256={signature}"}), (OLD,))
+    Jira().verify(request({"Authorization": f"Bearer {OLD}"}), (OLD,))
+    with pytest.raises(Unauthenticated):  # a wrong signature is not healed by a right secret
+        Jira().verify(request({"X-Hub-Signature": "sha256=00", "Authorization": f"Bearer {OLD}"}), (OLD,))
 
 
 def test_a_signature_guards_the_body_and_the_time() -> None:

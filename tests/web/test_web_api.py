@@ -48,6 +48,19 @@ async def test_a_delivery_is_kept_before_it_is_acknowledged(world: World) -> Non
     assert world.nudges == ["alert", "alert"]
 
 
+async def test_a_system_that_sends_no_header_knows_the_address(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = {"content-type": "application/json"}
+    reply = await world.http.post(f"/hooks/test/{SECRET}", content=GOOD, headers=plain)
+    assert (reply.status_code, reply.json()["fresh"]) == (202, 1)
+    reply = await world.http.post("/hooks/test/guess-me", content=GOOD, headers=plain)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (401, "unauthenticated")
+    assert "guess-me" not in reply.text
+    # The client that the test asks with writes a log of its own.
+    assert not [r for r in caplog.records if r.name.startswith("soar") and "guess-me" in str(r.__dict__)]
+
+
 @pytest.mark.parametrize(
     ("source", "body", "signed_body", "status", "code"),
     [
