@@ -10,7 +10,9 @@ from soar.simulated.scenario_backdoor import BackdoorUser
 from soar.simulated.scenario_database import ForcedDatabase
 from soar.simulated.scenario_ec2 import MiningInstance
 from soar.simulated.scenario_escalation import OwnAdministrator
+from soar.simulated.scenario_exposed import ExposedHost
 from soar.simulated.scenario_key import LeakedKey
+from soar.simulated.scenario_lambda import BackdooredFunction
 from soar.simulated.scenario_ransom import RansomedBucket
 from soar.simulated.scenario_s3 import PublicBucket
 from soar.simulated.scenario_secrets import ReadSecrets
@@ -23,7 +25,9 @@ SCENARIOS: dict[str, Scenario] = {
     s.name: s
     for s in (
         BackdoorUser(),
+        BackdooredFunction(),
         ForcedDatabase(),
+        ExposedHost(),
         LeakedKey(),
         MiningInstance(),
         OwnAdministrator(),

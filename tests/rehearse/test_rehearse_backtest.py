@@ -199,7 +199,10 @@ async def test_what_was_not_read_is_unknown_and_so_is_what_depends_on_it(
 
 
 async def test_an_alert_that_is_no_longer_answered(incidents: Timelines, url: str, tmp_path: Path) -> None:
-    file = changed_bucket(tmp_path, ("source: guardduty", "source: guardduty\n  severity: critical"))
+    file = changed_bucket(
+        tmp_path,
+        ("source: [guardduty, securityhub]", "source: [guardduty, securityhub]\n  severity: critical"),
+    )
     result = await replayed(url, file, incidents[BUCKET][0].incident_id)
     assert result.status_now == "not opened"
     assert "it would not be answered" in result.notes[0]

@@ -436,7 +436,11 @@ identification:
     [
         (["aws-s3-public-buckets", "--scenario", "public-bucket"], 3, 'did you mean "aws-s3-public-bucket"?'),
         (["aws-s3-public-bucket"], 2, "give --alert FILE, or --scenario NAME"),
-        (["aws-s3-public-bucket", "--scenario", "flood"], 2, "there are: leaked-key"),
+        (
+            ["aws-s3-public-bucket", "--scenario", "flood"],
+            2,
+            "there is no scenario flood; there are: backdoor-user",
+        ),
         (["aws-s3-public-bucket", "--aws", "--scenario", "public-bucket"], 2, "one of --aws and --scenario"),
         (["aws-s3-public-bucket", "--alert", "none.json"], 3, "none.json cannot be read"),
         (["aws-s3-public-bucket", "--scenario", "leaked-key"], 1, "does not answer"),
