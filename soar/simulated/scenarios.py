@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from soar.simulated.base import AccountClients, Attack, Check, Scenario
 from soar.simulated.scenario_backdoor import BackdoorUser
+from soar.simulated.scenario_container import CompromisedService
 from soar.simulated.scenario_database import ForcedDatabase
 from soar.simulated.scenario_ec2 import MiningInstance
 from soar.simulated.scenario_escalation import OwnAdministrator
@@ -27,6 +28,7 @@ SCENARIOS: dict[str, Scenario] = {
         BackdoorUser(),
         BackdooredFunction(),
         ForcedDatabase(),
+        CompromisedService(),
         ExposedHost(),
         LeakedKey(),
         MiningInstance(),
