@@ -40,6 +40,7 @@ test: $(STAMP) ## everything that CI checks (ARGS="-k name" for some tests)
 	@PYTHON=$(BIN)/python ./scripts/run-tests.sh $(JOBS) $(ARGS)
 
 bench: $(STAMP) ## run every benchmark against its baseline
+	PYTHONPATH=. $(BIN)/python benchmarks/matching.py
 	PYTHONPATH=. $(BIN)/python benchmarks/interpreter.py $(ARGS)
 
 lock: ## resolve the dependencies anew into the lock files

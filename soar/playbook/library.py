@@ -8,6 +8,7 @@ from pathlib import Path
 from soar.model.alert import Alert
 from soar.playbook.diagnostics import Diagnostic, PlaybookError, nearest
 from soar.playbook.document import MAX_BYTES
+from soar.playbook.index import MatchIndex
 from soar.playbook.loader import LoadedPlaybook, load_playbook
 from soar.playbook.match import MatchResult, as_fallback, is_fallback, matches
 
@@ -65,6 +66,8 @@ class Library:
                 errors.append(loaded.diagnostic(("name",), "duplicate-name", message, "choose another name"))
         if errors:
             raise PlaybookError(errors)
+        self._in_order = list(self)
+        self._index = MatchIndex(loaded.playbook for loaded in self._in_order)
 
     @classmethod
     def load(cls, *folders: Path, read_cacao: ReadCacao | None = None) -> Library:
@@ -131,10 +134,16 @@ class Library:
 
     def find(self, alert: Alert) -> list[LoadedPlaybook]:
         """The playbooks that answer an alert, by name."""
-        return [loaded for loaded, result in self.explain(alert) if result.matched]
+        able = [self._in_order[number] for number in self._index.candidates(alert)]
+        return [loaded for loaded, result in _decided(able, alert) if result.matched]
 
     def explain(self, alert: Alert) -> list[tuple[LoadedPlaybook, MatchResult]]:
         """Every playbook, by name, with why it answers an alert or does not."""
-        found = [(loaded, matches(loaded.playbook, alert)) for loaded in self]
-        first = next((p.playbook.name for p, r in found if r.matched and not is_fallback(p.playbook)), None)
-        return [(p, as_fallback(r, first) if is_fallback(p.playbook) else r) for p, r in found]
+        return _decided(self._in_order, alert)
+
+
+def _decided(playbooks: list[LoadedPlaybook], alert: Alert) -> list[tuple[LoadedPlaybook, MatchResult]]:
+    """Compare an alert with some playbooks, all that can answer it among them."""
+    found = [(loaded, matches(loaded.playbook, alert)) for loaded in playbooks]
+    first = next((p.playbook.name for p, r in found if r.matched and not is_fallback(p.playbook)), None)
+    return [(p, as_fallback(r, first) if is_fallback(p.playbook) else r) for p, r in found]
