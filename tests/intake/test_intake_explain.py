@@ -9,6 +9,7 @@ from intake_world import alert, library
 
 from soar.intake.accept import read_alerts
 from soar.intake.explain import explain
+from soar.model.terms import Severity
 from soar.playbook.library import Library
 from soar.playbook.match import correlation_key
 from soar.sources.guardduty import GuardDuty
@@ -34,7 +35,7 @@ def test_those_that_answer_come_first_with_their_key() -> None:
         ("iam-credential-exfiltration-outside-aws", ["aws-access-key-compromise"]),
         ("ec2-bitcoin-dns", ["aws-ec2-cryptomining"]),
         ("s3-anonymous-access-granted", ["aws-s3-public-bucket"]),
-        ("ec2-port-probe", []),
+        ("ec2-port-probe", ["aws-network-exposure"]),
     ],
 )
 def test_each_finding_is_answered_by_the_playbook_that_ships_for_it(
@@ -43,3 +44,12 @@ def test_each_finding_is_answered_by_the_playbook_that_ships_for_it(
     [found] = read_alerts(GuardDuty(), (FINDINGS / f"{finding}.json").read_bytes())
     shipped = Library.load(ROOT / "playbooks")
     assert [e.playbook for e in explain(shipped, found) if e.matched] == playbooks
+
+
+def test_what_is_not_grave_and_no_playbook_is_for_is_answered_by_none() -> None:
+    [found] = read_alerts(GuardDuty(), (FINDINGS / "ec2-port-probe.json").read_bytes())
+    unheard_of = found.model_copy(update={"rule": "UnheardOf:EC2/Something", "severity": Severity.LOW})
+    shipped = Library.load(ROOT / "playbooks")
+    assert not [e.playbook for e in explain(shipped, unheard_of) if e.matched]
+    graver = unheard_of.model_copy(update={"severity": Severity.MEDIUM})
+    assert [e.playbook for e in explain(shipped, graver) if e.matched] == ["aws-manual-triage"]
