@@ -57,10 +57,8 @@ class MatchIndex:
         Returns:
             All that do answer it, and few others: their globs, `resource_type` and `where` are not looked at here.
         """
-        return sorted(number for number in self._found(alert) if self._fits(self._matches[number], alert))
-
-    def _found(self, alert: Alert) -> set[int]:
-        return set().union(*self._sets(alert))
+        found: set[int] = set().union(*self._sets(alert))
+        return sorted(number for number in found if self._fits(self._matches[number], alert))
 
     def _sets(self, alert: Alert) -> Iterator[set[int]]:
         yield self._anything

@@ -66,7 +66,7 @@ class Library:
                 errors.append(loaded.diagnostic(("name",), "duplicate-name", message, "choose another name"))
         if errors:
             raise PlaybookError(errors)
-        self._in_order = list(self)
+        self._in_order = sorted(self._by_name.values(), key=lambda p: p.playbook.name)
         self._index = MatchIndex(loaded.playbook for loaded in self._in_order)
 
     @classmethod
@@ -116,7 +116,7 @@ class Library:
         return library
 
     def __iter__(self) -> Iterator[LoadedPlaybook]:
-        return iter(sorted(self._by_name.values(), key=lambda p: p.playbook.name))
+        return iter(self._in_order)
 
     def __len__(self) -> int:
         return len(self._by_name)

@@ -20,7 +20,15 @@ from soar.model.base import Fact, JsonObject, UtcTime, digest_of
 if TYPE_CHECKING:
     from soar.simulated.company import Company
 
-__all__ = ["AccountClients", "Attack", "Check", "Scenario", "guardduty_envelope", "iso"]
+__all__ = [
+    "AccountClients",
+    "Attack",
+    "Check",
+    "Scenario",
+    "cloudtrail_envelope",
+    "guardduty_envelope",
+    "iso",
+]
 
 
 @cache
@@ -198,4 +206,19 @@ def guardduty_envelope(
             "title": title,
             "description": description,
         },
+    }
+
+
+def cloudtrail_envelope(attack: Attack, record: JsonObject) -> JsonObject:
+    """A trail's record of a call to IAM as a rule of EventBridge lets it through (`AWS API Call via CloudTrail`)."""
+    return {
+        "version": "0",
+        "id": record["eventID"],
+        "detail-type": "AWS API Call via CloudTrail",
+        "source": "aws.iam",
+        "account": attack.account,
+        "time": record["eventTime"],
+        "region": attack.region,
+        "resources": [],
+        "detail": record,
     }

@@ -91,6 +91,15 @@ class Company:
         """The client for a service in the company's region."""
         return self.clients.client(service)
 
+    def seen_by(self, user: User) -> AccountClients:
+        """The account as whoever has a user's key sees it."""
+        return AccountClients(
+            self.clients.endpoint_url,
+            region=self.region,
+            access_key_id=user.access_key_id,
+            secret_access_key=user.secret_access_key,
+        )
+
 
 def seed_company(endpoint_url: str, *, now: datetime, region: str = "us-east-1") -> Company:
     """Set the company up in an empty simulated account.

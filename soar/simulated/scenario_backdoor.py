@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import ClassVar
 
 from soar.model.base import JsonObject
-from soar.simulated.base import AccountClients, Attack, Check, Scenario
+from soar.simulated.base import AccountClients, Attack, Check, Scenario, cloudtrail_envelope
 from soar.simulated.company import Company
+from soar.simulated.stolen_key import key_check
 
 __all__ = ["BackdoorUser"]
 
@@ -30,12 +31,7 @@ class BackdoorUser(Scenario):
     def seed(self, company: Company) -> Attack:
         """Make the user, and open the role's trust."""
         victim = company.users["irene.castellano"]
-        thief = AccountClients(
-            company.clients.endpoint_url,
-            region=company.region,
-            access_key_id=victim.access_key_id,
-            secret_access_key=victim.secret_access_key,
-        ).client("iam")
+        thief = company.seen_by(victim).client("iam")
         made = thief.create_user(UserName=USER)["User"]
         thief.attach_user_policy(UserName=USER, PolicyArn=ADMINISTRATOR)
         key = thief.create_access_key(UserName=USER)["AccessKey"]["AccessKeyId"]
@@ -101,24 +97,12 @@ class BackdoorUser(Scenario):
     def finding(self, attack: Attack) -> JsonObject:
         """The event `CreateLoginProfile`, as a rule of EventBridge lets it through."""
         record: JsonObject = json.loads(attack.facts["event"])
-        return {
-            "version": "0",
-            "id": record["eventID"],
-            "detail-type": "AWS API Call via CloudTrail",
-            "source": "aws.iam",
-            "account": attack.account,
-            "time": record["eventTime"],
-            "region": attack.region,
-            "resources": [],
-            "detail": record,
-        }
+        return cloudtrail_envelope(attack, record)
 
     def check(self, account: AccountClients, attack: Attack) -> list[Check]:
         """Can whoever did it, and what was made by it, do nothing any more, and is the role closed again?"""
         iam, facts = account.client("iam"), attack.facts
         users = {u["UserName"] for u in iam.list_users()["Users"]}
-        keys = iam.list_access_keys(UserName=facts["user_name"])["AccessKeyMetadata"]
-        status = {k["AccessKeyId"]: k["Status"] for k in keys}.get(facts["access_key_id"], "deleted")
         trust = json.dumps(iam.get_role(RoleName=facts["role_name"])["Role"]["AssumeRolePolicyDocument"])
         return [
             Check(
@@ -126,11 +110,7 @@ class BackdoorUser(Scenario):
                 ok=facts["made_user"] not in users,
                 seen="it is there" if facts["made_user"] in users else "there is no such user",
             ),
-            Check(
-                name=f"the key of {facts['user_name']} is out of use",
-                ok=status != "Active",
-                seen=f"{facts['access_key_id']} is {status}",
-            ),
+            key_check(account, facts),
             Check(
                 name=f"the role {facts['role_name']} is closed to the stranger",
                 ok=facts["partner"] not in trust,

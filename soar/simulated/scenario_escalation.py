@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import ClassVar
 
 from soar.model.base import JsonObject
-from soar.simulated.base import AccountClients, Attack, Check, Scenario
+from soar.simulated.base import AccountClients, Attack, Check, Scenario, cloudtrail_envelope
 from soar.simulated.company import Company
+from soar.simulated.stolen_key import key_check
 
 __all__ = ["OwnAdministrator"]
 
@@ -29,12 +30,7 @@ class OwnAdministrator(Scenario):
     def seed(self, company: Company) -> Attack:
         """Attach the policy."""
         victim = company.users["edi-gateway"]
-        thief = AccountClients(
-            company.clients.endpoint_url,
-            region=company.region,
-            access_key_id=victim.access_key_id,
-            secret_access_key=victim.secret_access_key,
-        ).client("iam")
+        thief = company.seen_by(victim).client("iam")
         thief.attach_user_policy(UserName=victim.name, PolicyArn=ADMINISTRATOR)
         start = company.now - timedelta(minutes=6)
         event = company.trail.event(
@@ -62,17 +58,7 @@ class OwnAdministrator(Scenario):
     def finding(self, attack: Attack) -> JsonObject:
         """The event `AttachUserPolicy`, as a rule of EventBridge lets it through."""
         record: JsonObject = json.loads(attack.facts["event"])
-        return {
-            "version": "0",
-            "id": record["eventID"],
-            "detail-type": "AWS API Call via CloudTrail",
-            "source": "aws.iam",
-            "account": attack.account,
-            "time": record["eventTime"],
-            "region": attack.region,
-            "resources": [],
-            "detail": record,
-        }
+        return cloudtrail_envelope(attack, record)
 
     def check(self, account: AccountClients, attack: Attack) -> list[Check]:
         """Is the policy off again, and the key out of use?"""
@@ -81,17 +67,11 @@ class OwnAdministrator(Scenario):
             p["PolicyArn"]
             for p in iam.list_attached_user_policies(UserName=facts["user_name"])["AttachedPolicies"]
         ]
-        keys = iam.list_access_keys(UserName=facts["user_name"])["AccessKeyMetadata"]
-        status = {k["AccessKeyId"]: k["Status"] for k in keys}.get(facts["access_key_id"], "deleted")
         return [
             Check(
                 name=f"{facts['user_name']} is no administrator any more",
                 ok=facts["policy_arn"] not in attached,
                 seen=f"attached: {', '.join(attached) or 'nothing'}",
             ),
-            Check(
-                name=f"the key of {facts['user_name']} is out of use",
-                ok=status != "Active",
-                seen=f"{facts['access_key_id']} is {status}",
-            ),
+            key_check(account, facts),
         ]

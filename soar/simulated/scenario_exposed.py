@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from soar.model.base import JsonObject
 from soar.simulated.base import AccountClients, Attack, Check, Scenario, guardduty_envelope
 from soar.simulated.company import OFFICE, Company
+from soar.simulated.stolen_key import api_call, key_check, key_details, key_facts
 
 __all__ = ["ExposedHost"]
 
@@ -28,12 +29,7 @@ class ExposedHost(Scenario):
     def seed(self, company: Company) -> Attack:
         """Put a host on the internet, for its website and for the office; then open its SSH to everybody."""
         victim = company.users["ci-deployer"]
-        thief = AccountClients(
-            company.clients.endpoint_url,
-            region=company.region,
-            access_key_id=victim.access_key_id,
-            secret_access_key=victim.secret_access_key,
-        ).client("ec2")
+        thief = company.seen_by(victim).client("ec2")
         ec2 = company.client("ec2")
         group = ec2.create_security_group(
             GroupName=GROUP, Description="Kestrel Freight dispatch", VpcId=company.vpc
@@ -72,10 +68,7 @@ class ExposedHost(Scenario):
                 "instance_id": host,
                 "address": address["PublicIp"],
                 "group": group,
-                "user_name": victim.name,
-                "user_id": victim.user_id,
-                "access_key_id": victim.access_key_id,
-                "source_ip": ATTACKER,
+                **key_facts(victim, ATTACKER),
             },
         )
 
@@ -90,45 +83,27 @@ class ExposedHost(Scenario):
             description=f"{facts['user_name']} called AuthorizeSecurityGroupIngress on {facts['group']}.",
             resource={
                 "resourceType": "AccessKey",
-                "accessKeyDetails": {
-                    "accessKeyId": facts["access_key_id"],
-                    "principalId": facts["user_id"],
-                    "userType": "IAMUser",
-                    "userName": facts["user_name"],
-                },
+                "accessKeyDetails": key_details(facts),
             },
-            action={
-                "actionType": "AWS_API_CALL",
-                "awsApiCallAction": {
-                    "api": "AuthorizeSecurityGroupIngress",
-                    "serviceName": "ec2.amazonaws.com",
-                    "callerType": "Remote IP",
-                    "remoteIpDetails": {"ipAddressV4": facts["source_ip"]},
-                    "affectedResources": {"AWS::EC2::SecurityGroup": facts["group"]},
-                },
-            },
+            action=api_call(
+                facts, "ec2", "AuthorizeSecurityGroupIngress", {"AWS::EC2::SecurityGroup": facts["group"]}
+            ),
         )
 
     def check(self, account: AccountClients, attack: Attack) -> list[Check]:
         """Is SSH closed to the world, and does the office come in as before, the customers, and no longer the key?"""
-        ec2, iam, facts = account.client("ec2"), account.client("iam"), attack.facts
+        ec2, facts = account.client("ec2"), attack.facts
         found = ec2.describe_security_groups(GroupIds=[facts["group"]])["SecurityGroups"][0]
         allowed = sorted(
             f"{p.get('FromPort')} from {r['CidrIp']}" for p in found["IpPermissions"] for r in p["IpRanges"]
         )
-        keys = iam.list_access_keys(UserName=facts["user_name"])["AccessKeyMetadata"]
-        status = {k["AccessKeyId"]: k["Status"] for k in keys}.get(facts["access_key_id"], "deleted")
         return [
             Check(
                 name="only the website is open to the world, and SSH to the office",
                 ok=allowed == [f"22 from {OFFICE}/32", f"443 from {EVERYBODY}"],
                 seen=f"{facts['group']} allows {'; '.join(allowed) or 'nothing'}",
             ),
-            Check(
-                name=f"the key of {facts['user_name']} is out of use",
-                ok=status != "Active",
-                seen=f"{facts['access_key_id']} is {status}",
-            ),
+            key_check(account, facts),
         ]
 
 

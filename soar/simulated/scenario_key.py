@@ -8,6 +8,7 @@ from typing import ClassVar
 from soar.model.base import JsonObject
 from soar.simulated.base import AccountClients, Attack, Check, Scenario, guardduty_envelope
 from soar.simulated.company import Company
+from soar.simulated.stolen_key import key_details, key_facts
 
 __all__ = ["LeakedKey"]
 
@@ -27,12 +28,7 @@ class LeakedKey(Scenario):
     def seed(self, company: Company) -> Attack:
         """Use the key from outside, in the account and in its trail."""
         victim, other = company.users["ci-deployer"], company.users["backup-service"]
-        thief = AccountClients(
-            company.clients.endpoint_url,
-            region=company.region,
-            access_key_id=victim.access_key_id,
-            secret_access_key=victim.secret_access_key,
-        )
+        thief = company.seen_by(victim)
         thief.client("sts").get_caller_identity()
         thief.client("s3").list_buckets()
         created = thief.client("iam").create_access_key(UserName=other.name)["AccessKey"]["AccessKeyId"]
@@ -84,12 +80,9 @@ class LeakedKey(Scenario):
             region=company.region,
             time=start + timedelta(seconds=152),
             facts={
-                "user_name": victim.name,
-                "user_id": victim.user_id,
-                "access_key_id": victim.access_key_id,
+                **key_facts(victim, ATTACKER),
                 "created_key_id": created,
                 "created_key_user": other.name,
-                "source_ip": ATTACKER,
             },
         )
 
@@ -107,12 +100,7 @@ class LeakedKey(Scenario):
             ),
             resource={
                 "resourceType": "AccessKey",
-                "accessKeyDetails": {
-                    "accessKeyId": facts["access_key_id"],
-                    "principalId": facts["user_id"],
-                    "userType": "IAMUser",
-                    "userName": facts["user_name"],
-                },
+                "accessKeyDetails": key_details(facts),
             },
             action={
                 "actionType": "AWS_API_CALL",

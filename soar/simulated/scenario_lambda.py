@@ -9,6 +9,7 @@ from typing import ClassVar
 from soar.model.base import JsonObject
 from soar.simulated.base import AccountClients, Attack, Check, Scenario, guardduty_envelope
 from soar.simulated.company import Company
+from soar.simulated.stolen_key import api_call, key_check, key_details, key_facts
 
 __all__ = ["BackdooredFunction"]
 
@@ -29,12 +30,7 @@ class BackdooredFunction(Scenario):
     def seed(self, company: Company) -> Attack:
         """Deploy the function and feed it from a queue; then overwrite it and open it."""
         victim = company.users["ci-deployer"]
-        thief = AccountClients(
-            company.clients.endpoint_url,
-            region=company.region,
-            access_key_id=victim.access_key_id,
-            secret_access_key=victim.secret_access_key,
-        ).client("lambda")
+        thief = company.seen_by(victim).client("lambda")
         functions, sqs = company.client("lambda"), company.client("sqs")
         # A container image: the account hands packages out at an address that is not its own.
         registry = f"{company.account}.dkr.ecr.{company.region}.amazonaws.com"
@@ -92,10 +88,7 @@ class BackdooredFunction(Scenario):
                 "good_image": good,
                 "good_version": version,
                 "stranger": STRANGER,
-                "user_name": victim.name,
-                "user_id": victim.user_id,
-                "access_key_id": victim.access_key_id,
-                "source_ip": ATTACKER,
+                **key_facts(victim, ATTACKER),
             },
         )
 
@@ -110,28 +103,16 @@ class BackdooredFunction(Scenario):
             description=f"{facts['user_name']} changed who may call {facts['function']}.",
             resource={
                 "resourceType": "AccessKey",
-                "accessKeyDetails": {
-                    "accessKeyId": facts["access_key_id"],
-                    "principalId": facts["user_id"],
-                    "userType": "IAMUser",
-                    "userName": facts["user_name"],
-                },
+                "accessKeyDetails": key_details(facts),
             },
-            action={
-                "actionType": "AWS_API_CALL",
-                "awsApiCallAction": {
-                    "api": "AddPermission",
-                    "serviceName": "lambda.amazonaws.com",
-                    "callerType": "Remote IP",
-                    "remoteIpDetails": {"ipAddressV4": facts["source_ip"]},
-                    "affectedResources": {"AWS::Lambda::Function": facts["function_arn"]},
-                },
-            },
+            action=api_call(
+                facts, "lambda", "AddPermission", {"AWS::Lambda::Function": facts["function_arn"]}
+            ),
         )
 
     def check(self, account: AccountClients, attack: Attack) -> list[Check]:
         """May no stranger call it, runs the attacker's code no more, and is the key out of use?"""
-        functions, iam, facts = account.client("lambda"), account.client("iam"), attack.facts
+        functions, facts = account.client("lambda"), attack.facts
         name = facts["function"]
         policy = json.loads(functions.get_policy(FunctionName=name)["Policy"])
         callers = sorted(str(s["Sid"]) for s in policy["Statement"])
@@ -140,8 +121,6 @@ class BackdooredFunction(Scenario):
         code = functions.get_function_configuration(FunctionName=name)["CodeSha256"]
         versions = functions.list_versions_by_function(FunctionName=name)["Versions"]
         good = [v["CodeSha256"] for v in versions if v["Version"] == facts["good_version"]]
-        keys = iam.list_access_keys(UserName=facts["user_name"])["AccessKeyMetadata"]
-        status = {k["AccessKeyId"]: k["Status"] for k in keys}.get(facts["access_key_id"], "deleted")
         return [
             Check(
                 name="only the company's own rule may call it",
@@ -156,11 +135,7 @@ class BackdooredFunction(Scenario):
                 if reserved == 0
                 else f"it runs {'the' if good == [code] else 'other than the'} good code",
             ),
-            Check(
-                name=f"the key of {facts['user_name']} is out of use",
-                ok=status != "Active",
-                seen=f"{facts['access_key_id']} is {status}",
-            ),
+            key_check(account, facts),
         ]
 
 

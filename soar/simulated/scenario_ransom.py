@@ -9,6 +9,7 @@ from typing import ClassVar
 from soar.model.base import JsonObject
 from soar.simulated.base import AccountClients, Attack, Check, Scenario, guardduty_envelope, iso
 from soar.simulated.company import Company
+from soar.simulated.stolen_key import api_call, key_check, key_details, key_facts
 
 __all__ = ["RansomedBucket"]
 
@@ -38,12 +39,7 @@ class RansomedBucket(Scenario):
     def seed(self, company: Company) -> Attack:
         """Delete some, overwrite the others, leave a note, and have versions removed and no more made."""
         victim, bucket = company.users["tomas.lindqvist"], company.buckets["documents"]
-        thief = AccountClients(
-            company.clients.endpoint_url,
-            region=company.region,
-            access_key_id=victim.access_key_id,
-            secret_access_key=victim.secret_access_key,
-        ).client("s3")
+        thief = company.seen_by(victim).client("s3")
         start = _next_second()
         for number in DELETED:
             thief.delete_object(Bucket=bucket, Key=f"{FOLDER}{number}.txt")
@@ -73,10 +69,7 @@ class RansomedBucket(Scenario):
             time=start,
             facts={
                 "bucket": bucket,
-                "user_name": victim.name,
-                "user_id": victim.user_id,
-                "access_key_id": victim.access_key_id,
-                "source_ip": ATTACKER,
+                **key_facts(victim, ATTACKER),
                 "note": NOTE,
                 "since": iso(start),
             },
@@ -96,31 +89,17 @@ class RansomedBucket(Scenario):
             ),
             resource={
                 "resourceType": "S3Bucket",
-                "accessKeyDetails": {
-                    "accessKeyId": facts["access_key_id"],
-                    "principalId": facts["user_id"],
-                    "userType": "IAMUser",
-                    "userName": facts["user_name"],
-                },
+                "accessKeyDetails": key_details(facts),
                 "s3BucketDetails": [
                     {"arn": f"arn:aws:s3:::{facts['bucket']}", "name": facts["bucket"], "type": "Destination"}
                 ],
             },
-            action={
-                "actionType": "AWS_API_CALL",
-                "awsApiCallAction": {
-                    "api": "DeleteObjects",
-                    "serviceName": "s3.amazonaws.com",
-                    "callerType": "Remote IP",
-                    "remoteIpDetails": {"ipAddressV4": facts["source_ip"]},
-                    "affectedResources": {"AWS::S3::Bucket": facts["bucket"]},
-                },
-            },
+            action=api_call(facts, "s3", "DeleteObjects", {"AWS::S3::Bucket": facts["bucket"]}),
         )
 
     def check(self, account: AccountClients, attack: Attack) -> list[Check]:
         """Is every waybill there and readable, is what comes kept, and is the key out of use?"""
-        s3, iam, facts = account.client("s3"), account.client("iam"), attack.facts
+        s3, facts = account.client("s3"), attack.facts
         bucket = facts["bucket"]
         there = {o["Key"] for o in s3.list_objects_v2(Bucket=bucket, Prefix=FOLDER).get("Contents", [])}
         wanted = [f"{FOLDER}{number}.txt" for number in (*DELETED, *ENCRYPTED)]
@@ -130,8 +109,6 @@ class RansomedBucket(Scenario):
         versioning = s3.get_bucket_versioning(Bucket=bucket).get("Status", "never on")
         rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
         on = [r["ID"] for r in rules if r["Status"] == "Enabled"]
-        keys = iam.list_access_keys(UserName=facts["user_name"])["AccessKeyMetadata"]
-        status = {k["AccessKeyId"]: k["Status"] for k in keys}.get(facts["access_key_id"], "deleted")
         return [
             Check(
                 name="every waybill is there, with its own content",
@@ -148,11 +125,7 @@ class RansomedBucket(Scenario):
                 ok=not on,
                 seen=f"enabled: {', '.join(on) or 'none'}",
             ),
-            Check(
-                name=f"the key of {facts['user_name']} is out of use",
-                ok=status != "Active",
-                seen=f"{facts['access_key_id']} is {status}",
-            ),
+            key_check(account, facts),
         ]
 
 

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from soar.model.base import JsonObject
 from soar.simulated.base import AccountClients, Attack, Check, Scenario, guardduty_envelope, iso
 from soar.simulated.company import Company
+from soar.simulated.stolen_key import key_details, key_facts
 
 __all__ = ["PublicBucket"]
 
@@ -76,10 +77,7 @@ class PublicBucket(Scenario):
             time=start + timedelta(minutes=1),
             facts={
                 "bucket": bucket,
-                "user_name": who.name,
-                "user_id": who.user_id,
-                "access_key_id": who.access_key_id,
-                "source_ip": "192.0.2.44",
+                **key_facts(who, "192.0.2.44"),
             },
         )
 
@@ -97,12 +95,7 @@ class PublicBucket(Scenario):
             ),
             resource={
                 "resourceType": "S3Bucket",
-                "accessKeyDetails": {
-                    "accessKeyId": facts["access_key_id"],
-                    "principalId": facts["user_id"],
-                    "userType": "IAMUser",
-                    "userName": facts["user_name"],
-                },
+                "accessKeyDetails": key_details(facts),
                 "s3BucketDetails": [_bucket_details(attack)],
             },
             action={

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from soar.model.base import JsonObject
 from soar.simulated.base import AccountClients, Attack, Check, Scenario, guardduty_envelope
 from soar.simulated.company import Company
+from soar.simulated.stolen_key import api_call, key_check, key_details, key_facts
 
 __all__ = ["ReadSecrets"]
 
@@ -27,12 +28,7 @@ class ReadSecrets(Scenario):
     def seed(self, company: Company) -> Attack:
         """Make the secrets, and read them with a key that is not the reader's."""
         victim, manager = company.users["tomas.lindqvist"], company.client("secretsmanager")
-        thief = AccountClients(
-            company.clients.endpoint_url,
-            region=company.region,
-            access_key_id=victim.access_key_id,
-            secret_access_key=victim.secret_access_key,
-        ).client("secretsmanager")
+        thief = company.seen_by(victim).client("secretsmanager")
         start = company.now - timedelta(minutes=4)
         for name in SECRETS:
             manager.create_secret(Name=name, SecretString=f"of {name}, nobody's")
@@ -58,10 +54,7 @@ class ReadSecrets(Scenario):
             time=start,
             facts={
                 **{f"secret_{n}": name for n, name in enumerate(SECRETS, 1)},
-                "user_name": victim.name,
-                "user_id": victim.user_id,
-                "access_key_id": victim.access_key_id,
-                "source_ip": ATTACKER,
+                **key_facts(victim, ATTACKER),
             },
         )
 
@@ -76,36 +69,17 @@ class ReadSecrets(Scenario):
             description=f"{facts['user_name']} reads secrets and the passwords of instances from {ATTACKER}.",
             resource={
                 "resourceType": "AccessKey",
-                "accessKeyDetails": {
-                    "accessKeyId": facts["access_key_id"],
-                    "principalId": facts["user_id"],
-                    "userType": "IAMUser",
-                    "userName": facts["user_name"],
-                },
+                "accessKeyDetails": key_details(facts),
             },
-            action={
-                "actionType": "AWS_API_CALL",
-                "awsApiCallAction": {
-                    "api": "GetSecretValue",
-                    "serviceName": "secretsmanager.amazonaws.com",
-                    "callerType": "Remote IP",
-                    "remoteIpDetails": {"ipAddressV4": facts["source_ip"]},
-                },
-            },
+            action=api_call(facts, "secretsmanager", "GetSecretValue"),
         )
 
     def check(self, account: AccountClients, attack: Attack) -> list[Check]:
         """Is the key out of use, and can the applications read the secrets again?"""
-        manager, iam, facts = account.client("secretsmanager"), account.client("iam"), attack.facts
+        manager, facts = account.client("secretsmanager"), attack.facts
         shut = [name for name in SECRETS if _policy(manager, name)]
-        keys = iam.list_access_keys(UserName=facts["user_name"])["AccessKeyMetadata"]
-        status = {k["AccessKeyId"]: k["Status"] for k in keys}.get(facts["access_key_id"], "deleted")
         return [
-            Check(
-                name=f"the key of {facts['user_name']} is out of use",
-                ok=status != "Active",
-                seen=f"{facts['access_key_id']} is {status}",
-            ),
+            key_check(account, facts),
             Check(name="no secret is still shut", ok=not shut, seen=f"shut: {', '.join(shut) or 'none'}"),
         ]
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from soar.model.base import JsonObject
 from soar.simulated.base import AccountClients, Attack, Check, Scenario, guardduty_envelope
 from soar.simulated.company import Company
+from soar.simulated.stolen_key import api_call, key_check, key_details, key_facts
 
 __all__ = ["SharedSnapshot"]
 
@@ -29,12 +30,7 @@ class SharedSnapshot(Scenario):
     def seed(self, company: Company) -> Attack:
         """Keep a disk, an image and a database; share them; beside them, what a partner has by agreement."""
         victim = company.users["tomas.lindqvist"]
-        thief = AccountClients(
-            company.clients.endpoint_url,
-            region=company.region,
-            access_key_id=victim.access_key_id,
-            secret_access_key=victim.secret_access_key,
-        )
+        thief = company.seen_by(victim)
         ec2, rds = company.client("ec2"), company.client("rds")
         volume = ec2.create_volume(Size=8, AvailabilityZone=f"{company.region}a")["VolumeId"]
         disk, agreed = (
@@ -98,10 +94,7 @@ class SharedSnapshot(Scenario):
                 "kms_key": key,
                 "stranger": STRANGER,
                 "partner": PARTNER,
-                "user_name": victim.name,
-                "user_id": victim.user_id,
-                "access_key_id": victim.access_key_id,
-                "source_ip": ATTACKER,
+                **key_facts(victim, ATTACKER),
             },
         )
 
@@ -116,31 +109,16 @@ class SharedSnapshot(Scenario):
             description=f"{facts['user_name']} shared {facts['snapshot']} with an account outside.",
             resource={
                 "resourceType": "AccessKey",
-                "accessKeyDetails": {
-                    "accessKeyId": facts["access_key_id"],
-                    "principalId": facts["user_id"],
-                    "userType": "IAMUser",
-                    "userName": facts["user_name"],
-                },
+                "accessKeyDetails": key_details(facts),
             },
-            action={
-                "actionType": "AWS_API_CALL",
-                "awsApiCallAction": {
-                    "api": "ModifySnapshotAttribute",
-                    "serviceName": "ec2.amazonaws.com",
-                    "callerType": "Remote IP",
-                    "remoteIpDetails": {"ipAddressV4": facts["source_ip"]},
-                },
-            },
+            action=api_call(facts, "ec2", "ModifySnapshotAttribute"),
         )
 
     def check(self, account: AccountClients, attack: Attack) -> list[Check]:
         """Have the disk and the image come back, has the partner what was agreed, and is the key out of use?"""
-        ec2, iam, facts = account.client("ec2"), account.client("iam"), attack.facts
+        ec2, facts = account.client("ec2"), attack.facts
         disk, agreed = _users(ec2, facts["snapshot"]), _users(ec2, facts["agreed_snapshot"])
         image = ec2.describe_image_attribute(ImageId=facts["image"], Attribute="launchPermission")
-        keys = iam.list_access_keys(UserName=facts["user_name"])["AccessKeyMetadata"]
-        status = {k["AccessKeyId"]: k["Status"] for k in keys}.get(facts["access_key_id"], "deleted")
         return [
             Check(name="the disk is shared with nobody", ok=not disk, seen=f"with {disk or 'nobody'}"),
             Check(
@@ -151,11 +129,7 @@ class SharedSnapshot(Scenario):
             Check(
                 name="the partner has what was agreed", ok=agreed == [facts["partner"]], seen=f"with {agreed}"
             ),
-            Check(
-                name=f"the key of {facts['user_name']} is out of use",
-                ok=status != "Active",
-                seen=f"{facts['access_key_id']} is {status}",
-            ),
+            key_check(account, facts),
         ]
 
 

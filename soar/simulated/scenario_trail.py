@@ -8,6 +8,7 @@ from typing import ClassVar
 from soar.model.base import JsonObject
 from soar.simulated.base import AccountClients, Attack, Check, Scenario, guardduty_envelope
 from soar.simulated.company import Company
+from soar.simulated.stolen_key import api_call, key_check, key_details, key_facts
 
 __all__ = ["StoppedTrail"]
 
@@ -33,12 +34,7 @@ class StoppedTrail(Scenario):
     def seed(self, company: Company) -> Attack:
         """Narrow the trail, stop it, and leave what it still recorded in its bucket."""
         victim = company.users["tomas.lindqvist"]
-        thief = AccountClients(
-            company.clients.endpoint_url,
-            region=company.region,
-            access_key_id=victim.access_key_id,
-            secret_access_key=victim.secret_access_key,
-        ).client("cloudtrail")
+        thief = company.seen_by(victim).client("cloudtrail")
         thief.put_event_selectors(TrailName=TRAIL, EventSelectors=[NOTHING_BUT_READS])
         thief.stop_logging(Name=TRAIL)
         start = company.now - timedelta(minutes=7)
@@ -69,10 +65,7 @@ class StoppedTrail(Scenario):
             facts={
                 "trail": TRAIL,
                 "trail_arn": arn,
-                "user_name": victim.name,
-                "user_id": victim.user_id,
-                "access_key_id": victim.access_key_id,
-                "source_ip": ATTACKER,
+                **key_facts(victim, ATTACKER),
             },
         )
 
@@ -89,28 +82,16 @@ class StoppedTrail(Scenario):
             ),
             resource={
                 "resourceType": "AccessKey",
-                "accessKeyDetails": {
-                    "accessKeyId": facts["access_key_id"],
-                    "principalId": facts["user_id"],
-                    "userType": "IAMUser",
-                    "userName": facts["user_name"],
-                },
+                "accessKeyDetails": key_details(facts),
             },
-            action={
-                "actionType": "AWS_API_CALL",
-                "awsApiCallAction": {
-                    "api": "StopLogging",
-                    "serviceName": "cloudtrail.amazonaws.com",
-                    "callerType": "Remote IP",
-                    "remoteIpDetails": {"ipAddressV4": facts["source_ip"]},
-                    "affectedResources": {"AWS::CloudTrail::Trail": facts["trail_arn"]},
-                },
-            },
+            action=api_call(
+                facts, "cloudtrail", "StopLogging", {"AWS::CloudTrail::Trail": facts["trail_arn"]}
+            ),
         )
 
     def check(self, account: AccountClients, attack: Attack) -> list[Check]:
         """Does the trail record everything again, and can whoever stopped it do so no more?"""
-        trails, iam, facts = account.client("cloudtrail"), account.client("iam"), attack.facts
+        trails, facts = account.client("cloudtrail"), attack.facts
         logging = trails.get_trail_status(Name=facts["trail"])["IsLogging"]
         selectors = trails.get_event_selectors(TrailName=facts["trail"]).get("EventSelectors", [])
         whole = [
@@ -120,8 +101,6 @@ class StoppedTrail(Scenario):
             and s["IncludeManagementEvents"]
             and not s.get("ExcludeManagementEventSources")
         ]
-        keys = iam.list_access_keys(UserName=facts["user_name"])["AccessKeyMetadata"]
-        status = {k["AccessKeyId"]: k["Status"] for k in keys}.get(facts["access_key_id"], "deleted")
         return [
             Check(
                 name=f"{facts['trail']} is logging",
@@ -133,9 +112,5 @@ class StoppedTrail(Scenario):
                 ok=bool(whole),
                 seen=f"selectors: {', '.join(s['ReadWriteType'] for s in selectors) or 'none'}",
             ),
-            Check(
-                name=f"the key of {facts['user_name']} is out of use",
-                ok=status != "Active",
-                seen=f"{facts['access_key_id']} is {status}",
-            ),
+            key_check(account, facts),
         ]

@@ -20,24 +20,12 @@ from botocore.exceptions import ClientError
 from e2e_world import SECRET, TOKEN, opened, until, world
 
 from soar.model.incident import Incident
-from soar.simulated.base import AccountClients
-from soar.simulated.company import Company, User
 from soar.simulated.scenario_key import LeakedKey
 from soar.sources.auth import sign
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 CONTAINMENT = ("deactivate_keys", "quarantine_user", "deactivate_made_key")
-
-
-def with_key_of(company: Company, user: User) -> AccountClients:
-    """The account as somebody who has a user's key sees it."""
-    return AccountClients(
-        company.clients.endpoint_url,
-        region=company.region,
-        access_key_id=user.access_key_id,
-        secret_access_key=user.secret_access_key,
-    )
 
 
 async def least_privilege(playbook: str) -> str:
@@ -84,8 +72,8 @@ async def test_what_the_attacker_holds_works_before_containment_and_is_denied_af
             AWS_SECRET_ACCESS_KEY=key["SecretAccessKey"],
             AWS_SESSION_TOKEN="",
         )
-        thief = with_key_of(company, company.users["ci-deployer"])
-        bystander = with_key_of(company, company.users["irene.castellano"])
+        thief = company.seen_by(company.users["ci-deployer"])
+        bystander = company.seen_by(company.users["irene.castellano"])
         stolen = (
             thief.client("s3").list_buckets,
             thief.client("iam").list_users,
