@@ -1,106 +1,16 @@
-"""Deny everything to a role, and mark users and roles for the standing guard."""
+"""Mark users and roles for the standing guard, without a policy of ours."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from soar.actions.aws.iam_common import RoleParams
 from soar.actions.aws.iam_principal import Principal, PrincipalParams
-from soar.actions.aws.iam_quarantine import DENY_ALL, QUARANTINE
 from soar.actions.aws.organizations_deny import QUARANTINED
 from soar.actions.aws.setting import Found, Said, Setting
 from soar.actions.contract import ActionContext, StateBefore, action
-from soar.model.base import JsonObject, canonical_json
 from soar.model.terms import Phase, Risk
 
-__all__ = ["MarkQuarantined", "QuarantineRole"]
-
-
-class RolePolicyBefore(StateBefore):
-    """The inline policy of our name; None: there is none."""
-
-    policy: JsonObject | None = Field(title=f"inline policy {QUARANTINE}")
-
-
-@action(
-    "aws.iam.quarantine_role",
-    risk=Risk.DISRUPTIVE,
-    phase=Phase.CONTAINMENT,
-    permissions=(
-        "iam:GetRole",
-        "iam:GetRolePolicy",
-        "iam:ListInstanceProfilesForRole",
-        "iam:PutRolePolicy",
-        "iam:DeleteRolePolicy",
-        "sts:GetCallerIdentity",
-    ),
-    d3fend="D3-AL",
-)
-class QuarantineRole(Setting[RoleParams, RolePolicyBefore]):
-    """Deny everything to a role by the inline policy IR-Quarantine.
-
-    An explicit deny wins over every grant. Other than `aws.iam.revoke_role_sessions`, it also hits the sessions that
-    are made afterwards: whoever can assume the role again has nothing of it.
-
-    Pre-condition: the role exists, and is neither this worker's own, nor a break-glass role, nor service-linked, nor
-    one of IAM Identity Center, nor tagged `soar:protected`. Denied everything by that policy already: nothing is done.
-
-    Verified by reading the policy back: it is exactly the one that was put.
-
-    Undone by deleting the policy, or by putting back the one of the same name that was there before. It refuses if
-    somebody changed it since.
-
-    Pitfalls: everything that runs on the role stops, instances and functions that serve customers too. Resource
-    policies that name a session of the role are denied as well; what other roles do is not. IAM takes some 3–4 s to
-    let it take effect, in which an attacker who may change IAM can take it away again: see
-    `aws.iam.mark_quarantined`.
-
-    Example::
-
-        - id: quarantine_role
-          name: Deny everything to the role
-          do: aws.iam.quarantine_role
-          with:
-            role_name: build
-    """
-
-    method = "iam:GetRolePolicy"
-
-    def look(self, ctx: ActionContext, params: RoleParams) -> Found[RolePolicyBefore]:
-        role = _role(ctx, params)
-        return Found(
-            target=role.target,
-            state=RolePolicyBefore(policy=role.inline_policy(QUARANTINE)),
-            facts=role.facts(),
-        )
-
-    def wanted(self, params: RoleParams, state: RolePolicyBefore) -> RolePolicyBefore:
-        return RolePolicyBefore(policy=DENY_ALL)
-
-    def guard(self, ctx: ActionContext, params: RoleParams, found: Found[RolePolicyBefore]) -> None:
-        _role(ctx, params).ensure_may_change()
-
-    def say(self, params: RoleParams, found: Found[RolePolicyBefore], then: RolePolicyBefore) -> Said:
-        return Said(
-            summary=f"Deny everything to role {params.role_name} by the inline policy {QUARANTINE}",
-            hits=f"Whatever runs as role {params.role_name} stops, in every session of it.",
-            undo=f"The former policy {QUARANTINE} is put back."
-            if found.state.policy
-            else f"The policy {QUARANTINE} is deleted.",
-        )
-
-    def write(
-        self, ctx: ActionContext, params: RoleParams, now: RolePolicyBefore, then: RolePolicyBefore
-    ) -> None:
-        role = _role(ctx, params)
-        if then.policy is None:
-            role.delete_inline_policy(QUARANTINE)
-        else:
-            role.put_inline_policy(QUARANTINE, canonical_json(then.policy))
-
-
-def _role(ctx: ActionContext, params: RoleParams) -> Principal:
-    return Principal(ctx, PrincipalParams(type="role", name=params.role_name))
+__all__ = ["MarkQuarantined"]
 
 
 class MarkBefore(StateBefore):
@@ -128,8 +38,9 @@ class MarkQuarantined(Setting[PrincipalParams, MarkBefore]):
 
     Where the service control policy of `aws.org.install_guard` hangs, whoever carries the tag `soar:quarantined` may
     do nothing, and nobody but the exempt roles may change its policies, keys, groups or trust, or remove the tag. It
-    closes the seconds in which an attacker takes an IAM policy off again. Put it before the quarantine itself. Where no
-    guard hangs, it only marks.
+    closes the seconds in which an attacker takes an IAM policy off again. `aws.iam.quarantine_user` and
+    `aws.iam.quarantine_role` set the tag themselves; this step is for whom no other policy of ours is put on, or no
+    longer fits. Where no guard hangs, it only marks.
 
     Pre-condition: the user or role exists, and is neither this worker's own, nor break-glass, nor service-linked, nor
     tagged `soar:protected`. Tagged already, whatever for: nothing is done.

@@ -117,7 +117,7 @@ class DetachPolicy(Setting[DetachParams, AttachedBefore]):
 class InlineParams(PrincipalParams):
     """Which inline policy goes."""
 
-    policy_name: str = Field(pattern=r"^[\w+=,.@-]{1,128}$", description="the inline policy's name")
+    policy_name: str = Field(pattern=r"^[A-Za-z0-9_+=,.@-]{1,128}$", description="the inline policy's name")
 
 
 class InlineBefore(StateBefore):

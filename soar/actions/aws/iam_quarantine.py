@@ -1,50 +1,178 @@
-"""Deny everything to a user, or to the sessions of a role."""
+"""Deny everything to a user or a role."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import TypeVar
 
-from pydantic import Field
+from botocore.exceptions import ClientError
+from pydantic import BaseModel
 
-from soar.actions.aws.access import aws_errors, client
-from soar.actions.aws.iam_common import (
-    RoleParams,
-    UserParams,
-    ensure_inline_room,
-    ensure_role_may_change,
-    ensure_user_may_change,
-    get_role,
-    get_user,
-    inline_user_policy,
-    role_facts,
-    role_target,
-    user_facts,
-    user_target,
-    when_present,
-)
+from soar.actions.aws.iam_common import RoleParams, UserParams, ensure_inline_room
+from soar.actions.aws.iam_principal import Principal, PrincipalParams
+from soar.actions.aws.organizations_deny import QUARANTINED
 from soar.actions.contract import Action, ActionContext, Draft, Planned, StateBefore, action
-from soar.actions.errors import Drifted
-from soar.model.base import JsonObject, canonical_json, digest_of
+from soar.actions.errors import ActionError, Drifted
+from soar.model.base import JsonObject, canonical_json
 from soar.model.change import BlastRadius, Change, Result, Verification
 from soar.model.terms import Phase, Risk
 
-__all__ = ["QUARANTINE", "REVOKE", "QuarantineUser", "RevokeRoleSessions"]
+__all__ = ["DENY_ALL", "QUARANTINE", "QuarantineRole", "QuarantineUser"]
 
 QUARANTINE = "IR-Quarantine"
-REVOKE = "AWSRevokeOlderSessions"
-"""The name that AWS' own console gives to the policy by which it revokes a role's sessions."""
 
 DENY_ALL: JsonObject = {
     "Version": "2012-10-17",
     "Statement": [{"Sid": "IRQuarantine", "Effect": "Deny", "Action": "*", "Resource": "*"}],
 }
 
+TRIES = 3
+"""How often a passing trouble with the tag is given another try before the step goes on without it."""
+
+P = TypeVar("P", bound=BaseModel)
+
 
 class PolicyBefore(StateBefore):
-    """The inline policy of our name as it was; None: there was none."""
+    """The inline policy of our name as it was; None: there was none.
+
+    The tag is not in it: whether an undo succeeds is up to the policy alone. What tags there were is in the plan's
+    target.
+    """
 
     policy: JsonObject | None
+
+
+def _mark(ctx: ActionContext) -> str:
+    """The tag's value: the incident, made of what AWS takes in one (letters, digits, space, `_.:/=+-@`)."""
+    return re.sub(r"[^\w .:/=+@-]", "_", ctx.incident_id)[:256]
+
+
+class _Quarantine(Action[P, PolicyBefore]):
+    """What quarantine of users and of roles have in common: the policy decides, the tag comes along.
+
+    The tag is set before the policy and removed before it: where a guard hangs, it closes the seconds in which an
+    attacker may take the policy away; and as long as the policy is there, an undo that died is begun anew.
+    """
+
+    def which(self, params: P) -> PrincipalParams:
+        """Which user or role."""
+        raise NotImplementedError
+
+    def hit(self, name: str) -> str:
+        """Whom it hits, in a sentence."""
+        raise NotImplementedError
+
+    def warnings(self) -> tuple[str, ...]:
+        """What to know before approving."""
+        return ()
+
+    def plan(self, ctx: ActionContext, params: P) -> Draft[PolicyBefore]:
+        principal = Principal(ctx, self.which(params))
+        principal.ensure_may_change()
+        target, who = principal.target, principal.words
+        before = principal.inline_policy(QUARANTINE)
+        undo = (
+            f"The former policy {QUARANTINE} is put back" if before else f"The policy {QUARANTINE} is deleted"
+        )
+        state = PolicyBefore(policy=before)
+        hits = BlastRadius(summary=self.hit(principal.name), facts=principal.facts())
+        if before == DENY_ALL:
+            summary = f"{who[0].upper()}{who[1:]} is already denied everything by {QUARANTINE}"
+            return Draft(
+                summary=summary,
+                targets=(target,),
+                changes=(),
+                state=state,
+                blast_radius=hits,
+                undo=f"{undo}.",
+            )
+        if principal.kind == "user":
+            ensure_inline_room(ctx, principal.name, QUARANTINE, DENY_ALL)
+        summary = f"Deny everything to {who} by the inline policy {QUARANTINE}"
+        if QUARANTINED in target.tags:
+            tag = f"Its tag {QUARANTINED} = {target.tags[QUARANTINED]} is left as it is."
+        else:
+            summary += f", and tag it {QUARANTINED} = {_mark(ctx)}"
+            undo += f", and the tag {QUARANTINED} removed"
+            tag = f"Where the standing guard hangs, the tag {QUARANTINED} alone denies everything until it is removed."
+        return Draft(
+            summary=summary,
+            targets=(target,),
+            changes=(
+                Change(target=target.uid, field=f"inline policy {QUARANTINE}", before=before, after=DENY_ALL),
+            ),
+            state=state,
+            blast_radius=hits,
+            warnings=(*self.warnings(), tag),
+            undo=f"{undo}.",
+        )
+
+    def apply(self, ctx: ActionContext, planned: Planned[P, PolicyBefore]) -> Result:
+        principal = Principal(ctx, self.which(planned.params))
+        told = ""
+        if QUARANTINED not in principal.target.tags:
+            told = _without_failing(ctx, lambda: principal.tag(QUARANTINED, _mark(ctx)))
+        principal.put_inline_policy(QUARANTINE, canonical_json(DENY_ALL))
+        done = f"put the policy {QUARANTINE} on {principal.words}"
+        return Result(summary=f"{done}; it could not be tagged {QUARANTINED}: {told}" if told else done)
+
+    def verify(self, ctx: ActionContext, planned: Planned[P, PolicyBefore]) -> Verification:
+        principal = Principal(ctx, self.which(planned.params))
+        now = principal.inline_policy(QUARANTINE)
+        verified = now == DENY_ALL
+        seen = f"{principal.name} is denied every action by {QUARANTINE}"
+        if not verified:
+            seen = f"{QUARANTINE} is missing" if now is None else f"{QUARANTINE} says something else"
+        elif QUARANTINED not in principal.target.tags:
+            seen += f"; it carries no tag {QUARANTINED}, so that no guard keeps the policy in place"
+        method = f"iam:Get{principal.kind.capitalize()}Policy"
+        return Verification(verified=verified, seen=seen, method=method, data={"policy": now})
+
+    def undo(self, ctx: ActionContext, planned: Planned[P, PolicyBefore]) -> Result:
+        principal, before = Principal(ctx, self.which(planned.params)), planned.state.policy
+        now = principal.inline_policy(QUARANTINE)
+        if now not in (before, DENY_ALL):
+            raise Drifted(
+                f"the policy {QUARANTINE} of {principal.words} is not the one that we put",
+                differences=(f"it says {canonical_json(now)[:500]}",),
+                hint="look who changed it; put it right by hand",
+            )
+        told = ""
+        had_tag = any(QUARANTINED in t.tags for t in planned.plan.targets)
+        if not had_tag and principal.target.tags.get(QUARANTINED) == _mark(ctx):
+            told = _without_failing(ctx, lambda: principal.untag(QUARANTINED))
+        if before is None:
+            principal.delete_inline_policy(QUARANTINE)
+            done = f"deleted the policy {QUARANTINE} of {principal.words}"
+        else:
+            principal.put_inline_policy(QUARANTINE, canonical_json(before))
+            done = f"put the former policy {QUARANTINE} of {principal.words} back"
+        return Result(
+            summary=f"{done}; the tag {QUARANTINED} is still there, remove it by hand: {told}"
+            if told
+            else done
+        )
+
+
+def _without_failing(ctx: ActionContext, change_tag: Callable[[], None]) -> str:
+    """Set or remove the tag; the policy must not wait for it.
+
+    Returns:
+        Why it could not be done; empty: it was.
+
+    Raises:
+        ActionError, ClientError: Another try may do, and there is one left.
+    """
+    try:
+        change_tag()
+    except (ActionError, ClientError) as error:
+        # What has no type of ours is passing as well: somebody else changes the same principal at this moment.
+        passing = error.retryable if isinstance(error, ActionError) else True
+        if passing and ctx.attempt < TRIES:
+            raise
+        return str(error)
+    return ""
 
 
 @action(
@@ -61,23 +189,30 @@ class PolicyBefore(StateBefore):
         "iam:GetLoginProfile",
         "iam:PutUserPolicy",
         "iam:DeleteUserPolicy",
+        "iam:TagUser",
+        "iam:UntagUser",
         "sts:GetCallerIdentity",
     ),
     d3fend="D3-AL",
 )
-class QuarantineUser(Action[UserParams, PolicyBefore]):
+class QuarantineUser(_Quarantine[UserParams], Action[UserParams, PolicyBefore]):
     """Deny everything to an IAM user by the inline policy IR-Quarantine.
 
     An explicit deny wins over every grant. It hits the user's keys, its console session and the sessions made by
     GetSessionToken and GetFederationToken, the ones from before as well: they are judged by the user's policies at
     each call.
 
+    The user is tagged `soar:quarantined` with the incident, so that the guard of `aws.org.install_guard`, where it
+    hangs, lets nobody take the policy away. A tag of that name that is there already is left as it is. The step does
+    not fail for the tag alone: where it cannot be set, or not be removed by the undo, the result says so.
+
     Pre-condition: the user exists, and is neither this worker's own, nor a break-glass user, nor tagged
     `soar:protected`; its inline policies leave room for one more.
 
-    Verified by reading the policy back: it is exactly the one that was put.
+    Verified by reading the policy back: it is exactly the one that was put. Whether the tag is there is told.
 
-    Undone by deleting the policy, or by putting back the one of the same name that was there before.
+    Undone by removing the tag if it is still of this incident, and deleting the policy, or putting back the one of the
+    same name that was there before.
 
     Pitfalls: sessions of roles that the user assumed are not the user's: use `aws.iam.revoke_role_sessions` for
     each. IAM takes some 3–4 s to let it take effect, in which an attacker who may change IAM can take it away again:
@@ -93,124 +228,18 @@ class QuarantineUser(Action[UserParams, PolicyBefore]):
             user_name: "{{ alert.actor.name }}"
     """
 
-    def plan(self, ctx: ActionContext, params: UserParams) -> Draft[PolicyBefore]:
-        user, name = get_user(ctx, params.user_name), params.user_name
-        ensure_user_may_change(ctx, user)
-        before = inline_user_policy(ctx, name, QUARANTINE)
-        changes: tuple[Change, ...] = ()
-        if before != DENY_ALL:
-            ensure_inline_room(ctx, name, QUARANTINE, DENY_ALL)
-            changes = (
-                Change(
-                    target=user["Arn"], field=f"inline policy {QUARANTINE}", before=before, after=DENY_ALL
-                ),
-            )
-        return Draft(
-            summary=(
-                f"Deny everything to user {name} by the inline policy {QUARANTINE}"
-                if changes
-                else f"User {name} is already denied everything by {QUARANTINE}"
-            ),
-            targets=(user_target(user),),
-            changes=changes,
-            state=PolicyBefore(policy=before),
-            blast_radius=BlastRadius(
-                summary=f"Whatever runs as user {name} stops, by any of its keys, sessions or the console.",
-                facts=user_facts(ctx, name),
-            ),
-            warnings=("Sessions of roles that the user assumed earlier live on.",) if changes else (),
-            undo=(
-                f"The former policy {QUARANTINE} is put back."
-                if before
-                else f"The policy {QUARANTINE} is deleted."
-            ),
-        )
+    def which(self, params: UserParams) -> PrincipalParams:
+        return PrincipalParams(type="user", name=params.user_name)
 
-    def apply(self, ctx: ActionContext, planned: Planned[UserParams, PolicyBefore]) -> Result:
-        with aws_errors("iam:PutUserPolicy"):
-            client(ctx, "iam").put_user_policy(
-                UserName=planned.params.user_name,
-                PolicyName=QUARANTINE,
-                PolicyDocument=canonical_json(DENY_ALL),
-            )
-        return Result(summary=f"put the policy {QUARANTINE} on user {planned.params.user_name}")
+    def hit(self, name: str) -> str:
+        return f"Whatever runs as user {name} stops, by any of its keys, sessions or the console."
 
-    def verify(self, ctx: ActionContext, planned: Planned[UserParams, PolicyBefore]) -> Verification:
-        now = inline_user_policy(ctx, planned.params.user_name, QUARANTINE)
-        verified = now == DENY_ALL
-        seen = f"{planned.params.user_name} is denied every action by {QUARANTINE}"
-        if not verified:
-            seen = f"{QUARANTINE} is missing" if now is None else f"{QUARANTINE} says something else"
-        return Verification(verified=verified, seen=seen, method="iam:GetUserPolicy", data={"policy": now})
-
-    def undo(self, ctx: ActionContext, planned: Planned[UserParams, PolicyBefore]) -> Result:
-        name, before = planned.params.user_name, planned.state.policy
-        now = inline_user_policy(ctx, name, QUARANTINE)
-        if now not in (before, DENY_ALL):
-            raise Drifted(
-                f"the policy {QUARANTINE} of user {name} is not the one that we put",
-                differences=(f"it says {canonical_json(now)[:500]}",),
-                hint="look who changed it; put it right by hand",
-            )
-        iam = client(ctx, "iam")
-        if before is None:
-            with aws_errors("iam:DeleteUserPolicy"):
-                when_present(iam.delete_user_policy, UserName=name, PolicyName=QUARANTINE)
-            return Result(summary=f"deleted the policy {QUARANTINE} of user {name}")
-        with aws_errors("iam:PutUserPolicy"):
-            iam.put_user_policy(UserName=name, PolicyName=QUARANTINE, PolicyDocument=canonical_json(before))
-        return Result(summary=f"put the former policy {QUARANTINE} of user {name} back")
-
-
-class RevokeParams(RoleParams):
-    """Which sessions."""
-
-    session_name: str = Field(
-        default="",
-        pattern=r"^[A-Za-z0-9_+=,.@-]{0,64}$",
-        description="only the sessions of this name (of an EC2 instance: its id); empty: all sessions",
-    )
-
-
-def _sid(ctx: ActionContext) -> str:
-    """What tells our statement from others: a retry of the same step finds its own cut-off by it."""
-    return "IR" + digest_of([ctx.incident_id, ctx.step_id])[:24]
-
-
-def _revocation(sid: str, params: RevokeParams, role: dict[str, Any], cutoff: datetime) -> JsonObject:
-    condition: JsonObject = {"DateLessThan": {"aws:TokenIssueTime": cutoff.strftime("%Y-%m-%dT%H:%M:%SZ")}}
-    if params.session_name:
-        condition["StringEquals"] = {"aws:userid": f"{role['RoleId']}:{params.session_name}"}
-    statement: JsonObject = {
-        "Sid": sid,
-        "Effect": "Deny",
-        "Action": "*",
-        "Resource": "*",
-        "Condition": condition,
-    }
-    return {"Version": "2012-10-17", "Statement": [statement]}
-
-
-def _cutoff(
-    policy: JsonObject | None, sid: str, params: RevokeParams, role: dict[str, Any]
-) -> datetime | None:
-    """The cut-off of our own revocation; None if the policy is anything else."""
-    try:
-        text = policy["Statement"][0]["Condition"]["DateLessThan"]["aws:TokenIssueTime"]  # type: ignore[index,call-overload]
-        cutoff = datetime.fromisoformat(str(text))
-    except (TypeError, KeyError, IndexError, ValueError):
-        return None
-    return cutoff if policy == _revocation(sid, params, role, cutoff) else None
-
-
-def _revoke_policy(ctx: ActionContext, role_name: str) -> JsonObject | None:
-    with aws_errors("iam:GetRolePolicy"):
-        found = when_present(client(ctx, "iam").get_role_policy, RoleName=role_name, PolicyName=REVOKE)
-    return None if found is None else dict(found["PolicyDocument"])
+    def warnings(self) -> tuple[str, ...]:
+        return ("Sessions of roles that the user assumed earlier live on.",)
 
 
 @action(
-    "aws.iam.revoke_role_sessions",
+    "aws.iam.quarantine_role",
     risk=Risk.DISRUPTIVE,
     phase=Phase.CONTAINMENT,
     permissions=(
@@ -219,113 +248,49 @@ def _revoke_policy(ctx: ActionContext, role_name: str) -> JsonObject | None:
         "iam:ListInstanceProfilesForRole",
         "iam:PutRolePolicy",
         "iam:DeleteRolePolicy",
+        "iam:TagRole",
+        "iam:UntagRole",
         "sts:GetCallerIdentity",
     ),
-    d3fend="D3-ST",
+    d3fend="D3-AL",
 )
-class RevokeRoleSessions(Action[RevokeParams, PolicyBefore]):
-    """Deny everything to the sessions of a role that were issued before now.
+class QuarantineRole(_Quarantine[RoleParams], Action[RoleParams, PolicyBefore]):
+    """Deny everything to a role by the inline policy IR-Quarantine.
 
-    Puts the inline policy AWSRevokeOlderSessions, as AWS' console does. The cut-off is the moment at which the change
-    is first made: a retry keeps it.
+    An explicit deny wins over every grant. Other than `aws.iam.revoke_role_sessions`, it also hits the sessions that
+    are made afterwards: whoever can assume the role again has nothing of it.
 
-    Pre-condition: the role exists and is not this worker's own, not a break-glass role, not service-linked, not one of
-    IAM Identity Center, not tagged `soar:protected`.
+    The role is tagged `soar:quarantined` with the incident, so that the guard of `aws.org.install_guard`, where it
+    hangs, lets nobody take the policy away. A tag of that name that is there already is left as it is. The step does
+    not fail for the tag alone: where it cannot be set, or not be removed by the undo, the result says so.
 
-    Verified by reading the policy back: it denies everything to sessions older than a cut-off that has passed.
+    Pre-condition: the role exists, and is neither this worker's own, nor a break-glass role, nor service-linked, nor
+    one of IAM Identity Center, nor tagged `soar:protected`. Denied everything by that policy already: nothing is done.
 
-    Undone by deleting the policy, or by putting back the one of the same name that was there before.
+    Verified by reading the policy back: it is exactly the one that was put. Whether the tag is there is told.
 
-    Pitfalls: without `session_name` it hits every session of the role, production too; EC2 and Lambda fetch new
-    ones by themselves, long-lived workers that keep theirs break. Whoever may still assume the role gets a new
-    session: close the trust policy or take the instance profile off as well. IAM takes some 3–4 s to let it take
-    effect. The simulated account ignores conditions (it denies all sessions), so there only the policy is shown.
+    Undone by removing the tag if it is still of this incident, and deleting the policy, or putting back the one of the
+    same name that was there before. It refuses if somebody changed the policy since.
+
+    Pitfalls: everything that runs on the role stops, instances and functions that serve customers too. What a
+    resource's policy grants to the role or a session of it is denied as well; roles that a session of it assumed
+    earlier are not hit. IAM takes some 3–4 s to let it take effect, in which an attacker who may change IAM can take
+    it away again where no guard hangs.
 
     Example::
 
-        - id: revoke_sessions
-          name: Revoke the sessions of the instance's role
-          do: aws.iam.revoke_role_sessions
+        - id: quarantine_role
+          name: Deny everything to the role
+          do: aws.iam.quarantine_role
           with:
-            role_name: "{{ alert.actor.name }}"
-            session_name: "{{ alert.actor.session_name }}"
+            role_name: build
     """
 
-    def plan(self, ctx: ActionContext, params: RevokeParams) -> Draft[PolicyBefore]:
-        role, name = get_role(ctx, params.role_name), params.role_name
-        ensure_role_may_change(ctx, role)
-        before = _revoke_policy(ctx, name)
-        ours = _cutoff(before, _sid(ctx), params, role)
-        which = f"the session {params.session_name}" if params.session_name else "all sessions"
-        after = f"denies everything to {which} issued before the moment of applying"
-        changes = (Change(target=role["Arn"], field=f"inline policy {REVOKE}", before=before, after=after),)
-        warnings = ["Whoever may still assume the role gets a new session."]
-        if before is not None and ours is None:
-            warnings.append(f"The role has a policy {REVOKE} already; it is replaced, and put back by undo.")
-        return Draft(
-            summary=(
-                f"Revoke {which} of role {name}"
-                if ours is None
-                else f"This step has already revoked {which} of role {name} issued before {ours:%Y-%m-%d %H:%M:%S} UTC"
-            ),
-            targets=(role_target(role),),
-            changes=changes if ours is None else (),
-            state=PolicyBefore(policy=before),
-            blast_radius=BlastRadius(
-                summary=(
-                    f"Only the sessions named {params.session_name} are hit."
-                    if params.session_name
-                    else f"Every running session of role {name} is hit; services fetch a new one."
-                ),
-                facts=role_facts(ctx, role),
-            ),
-            warnings=tuple(warnings) if ours is None else (),
-            undo=f"The former policy {REVOKE} is put back." if before else f"The policy {REVOKE} is deleted.",
-        )
+    def which(self, params: RoleParams) -> PrincipalParams:
+        return PrincipalParams(type="role", name=params.role_name)
 
-    def apply(self, ctx: ActionContext, planned: Planned[RevokeParams, PolicyBefore]) -> Result:
-        params, sid = planned.params, _sid(ctx)
-        role = get_role(ctx, params.role_name)
-        cutoff = _cutoff(_revoke_policy(ctx, params.role_name), sid, params, role)
-        if cutoff is None:
-            cutoff = ctx.now.replace(microsecond=0)
-            with aws_errors("iam:PutRolePolicy"):
-                client(ctx, "iam").put_role_policy(
-                    RoleName=params.role_name,
-                    PolicyName=REVOKE,
-                    PolicyDocument=canonical_json(_revocation(sid, params, role, cutoff)),
-                )
-        return Result(
-            summary=f"sessions of role {params.role_name} issued before {cutoff:%Y-%m-%d %H:%M:%S} UTC are denied",
-            data={"cutoff": cutoff.isoformat()},
-        )
+    def hit(self, name: str) -> str:
+        return f"Whatever runs as role {name} stops, in every session of it."
 
-    def verify(self, ctx: ActionContext, planned: Planned[RevokeParams, PolicyBefore]) -> Verification:
-        params, sid = planned.params, _sid(ctx)
-        now = _revoke_policy(ctx, params.role_name)
-        cutoff = _cutoff(now, sid, params, get_role(ctx, params.role_name))
-        verified = cutoff is not None and cutoff <= ctx.now
-        if verified:
-            seen = f"{REVOKE} denies everything to sessions issued before {cutoff:%Y-%m-%d %H:%M:%S} UTC"
-        else:
-            seen = f"{REVOKE} is missing" if now is None else f"{REVOKE} is not the one that this step put"
-        return Verification(verified=verified, seen=seen, method="iam:GetRolePolicy", data={"policy": now})
-
-    def undo(self, ctx: ActionContext, planned: Planned[RevokeParams, PolicyBefore]) -> Result:
-        name, before = planned.params.role_name, planned.state.policy
-        now = _revoke_policy(ctx, name)
-        ours = _cutoff(now, _sid(ctx), planned.params, get_role(ctx, name))
-        if now != before and ours is None:
-            raise Drifted(
-                f"the policy {REVOKE} of role {name} is not the one that we put",
-                differences=(f"it says {canonical_json(now)[:500]}",),
-                hint="look who changed it; put it right by hand",
-            )
-        iam = client(ctx, "iam")
-        if before is None:
-            with aws_errors("iam:DeleteRolePolicy"):
-                when_present(iam.delete_role_policy, RoleName=name, PolicyName=REVOKE)
-            return Result(summary=f"deleted the policy {REVOKE} of role {name}")
-        with aws_errors("iam:PutRolePolicy"):
-            iam.put_role_policy(RoleName=name, PolicyName=REVOKE, PolicyDocument=canonical_json(before))
-        return Result(summary=f"put the former policy {REVOKE} of role {name} back")
+    def warnings(self) -> tuple[str, ...]:
+        return ("Roles that a session of it assumed earlier live on.",)

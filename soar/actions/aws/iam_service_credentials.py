@@ -18,7 +18,7 @@ from soar.actions.aws.iam_common import (
 )
 from soar.actions.aws.setting import Found, Said, Setting
 from soar.actions.contract import ActionContext, StateBefore, action
-from soar.actions.errors import Drifted
+from soar.actions.errors import Drifted, TargetGone
 from soar.model.base import Fact, UtcTime
 from soar.model.terms import Phase, Risk
 
@@ -143,7 +143,7 @@ class DeactivateServiceCredentials(Setting[ServiceCredentialsParams, ServiceCred
     keys of CodeCommit, passwords of Amazon Keyspaces, and X.509 certificates that requests are signed with.
 
     Pre-condition: the user exists, and is neither this worker's own, nor a break-glass user, nor tagged
-    `soar:protected`. None that is active: nothing is done.
+    `soar:protected`; each credential that is named is the user's. None that is active: nothing is done.
 
     Verified by listing the user's credentials: each one in question is Inactive.
 
@@ -182,7 +182,12 @@ class DeactivateServiceCredentials(Setting[ServiceCredentialsParams, ServiceCred
             if c.status == "Active"
         ]
         missing = sorted(set(params.credential_ids or ()) - {c.credential_id for c in ours})
-        facts += [f"the user has no credential {name} (any more)" for name in missing]
+        if missing:
+            # Not "as wanted already": it may be another user's, and still be active there.
+            raise TargetGone(
+                f"user {params.user_name} has no credential {', '.join(missing)}",
+                hint="look with aws.iam.list_credentials whose it is, or whether it was deleted",
+            )
         return Found(
             target=user_target(user),
             state=ServiceCredentialsBefore(

@@ -67,3 +67,12 @@ def with_a_strange_device(world: World) -> Arranged:
 def only_the_password(world: World) -> Arranged:
     with_devices(world)
     return Arranged({"user_name": "dana"}, lambda: sign_in(world))
+
+
+@case("aws.iam.deactivate_mfa_device")
+def one_of_two_devices(world: World) -> Arranged:
+    _, strange = with_devices(world)
+    return Arranged(
+        {"user_name": "dana", "serial": strange, "enrolled_after": "2020-01-01T00:00:00Z"},
+        lambda: sign_in(world),
+    )

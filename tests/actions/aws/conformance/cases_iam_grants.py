@@ -1,4 +1,4 @@
-"""Cases of what users and roles are granted, marked with, and deleted with."""
+"""Cases of what users and roles are granted and marked with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from case import Arranged, World, case
 from cases_iam import ALLOW, role, user
 from iam_world import with_user_boundaries
 
-LONG_AGO = "2020-01-01T00:00:00Z"
 READ_ONLY = json.dumps(
     {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}]}
 )
@@ -74,6 +73,21 @@ def where_an_older_policy_has_the_name(world: World) -> Arranged:
     role(world)
     world.client("iam").put_role_policy(RoleName="app", PolicyName="IR-Quarantine", PolicyDocument=READ_ONLY)
     return Arranged({"role_name": "app"}, lambda: role_now(world))
+
+
+@case("aws.iam.quarantine_role")
+def that_another_incident_has_tagged(world: World) -> Arranged:
+    role(world)
+    iam = world.client("iam")
+    iam.tag_role(RoleName="app", Tags=[{"Key": "soar:quarantined", "Value": "inc-0"}])
+    return Arranged({"role_name": "app"}, lambda: role_now(world))
+
+
+@case("aws.iam.quarantine_user")
+def its_tags_and_groups_as_well(world: World) -> Arranged:
+    user(world)
+    world.client("iam").tag_user(UserName="dana", Tags=[{"Key": "team", "Value": "edi"}])
+    return Arranged({"user_name": "dana"}, lambda: user_now(world))
 
 
 @case("aws.iam.mark_quarantined")
@@ -171,22 +185,3 @@ def on_a_user(world: World) -> Arranged:
         {"type": "user", "name": "dana", "policy_arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"},
         lambda: {**user_now(world), "boundary": dict(bounds)},
     )
-
-
-@case("aws.iam.delete_principal")
-def a_user_with_everything(world: World) -> Arranged:
-    user(world, keys=2)
-    iam = world.client("iam")
-    iam.attach_user_policy(UserName="dana", PolicyArn=policy(world))
-    device = iam.create_virtual_mfa_device(VirtualMFADeviceName="phone")["VirtualMFADevice"]["SerialNumber"]
-    iam.enable_mfa_device(
-        UserName="dana", SerialNumber=device, AuthenticationCode1="123456", AuthenticationCode2="654321"
-    )
-    return Arranged({"type": "user", "name": "dana", "made_after": LONG_AGO}, lambda: user_now(world))
-
-
-@case("aws.iam.delete_principal")
-def a_role_of_an_instance_profile(world: World) -> Arranged:
-    role(world)
-    world.client("iam").attach_role_policy(RoleName="app", PolicyArn=policy(world))
-    return Arranged({"type": "role", "name": "app", "made_after": LONG_AGO}, lambda: role_now(world))
