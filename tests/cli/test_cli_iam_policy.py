@@ -113,7 +113,9 @@ def test_without_names_it_is_every_aws_action(soar: Any) -> None:
     assert all(len(json.dumps(document, separators=(",", ":"))) <= 6_144 for document in found.values())
     reading = [d for name, d in found.items() if name.startswith("soar-responder-read")]
     changing = [d for name, d in found.items() if name.startswith("soar-responder-change")]
-    assert reading and changing and len(reading) + len(changing) == len(found)
+    assert reading
+    assert changing
+    assert len(reading) + len(changing) == len(found)
     told = {a for d in reading for a in _actions(d, "SoarRead")}
     told |= {a for d in changing for a in _actions(d, "SoarChange")}
     assert told == _permissions(*(n for n, s in catalogue().items() if s.queue == "aws"))
