@@ -12,6 +12,7 @@ from soar.evidence import Vault, VaultCorrupt, VaultUnavailable
 from soar.model.alert import Alert, RawRef
 from soar.model.base import Fact
 from soar.sources.contract import BadAlert, Source, SourceRequest
+from soar.sources.sns import inner, is_envelope
 from soar.store import AlertRow, Store, StoreUnavailable
 
 __all__ = ["MAX_BODY", "Accepted", "accept", "read_alerts"]
@@ -38,7 +39,7 @@ class Accepted(Fact):
 
 
 def read_alerts(source: Source, body: bytes) -> list[Alert]:
-    """Read a delivery's alerts.
+    """Read a delivery's alerts; what SNS delivers is taken out of its envelope first.
 
     Raises:
         BadAlert: It is not JSON, or not an alert of this source.
@@ -47,7 +48,16 @@ def read_alerts(source: Source, body: bytes) -> list[Alert]:
         payload = _well_formed(json.loads(body, parse_constant=_refuse_constant), MAX_DEPTH)
     except (ValueError, RecursionError) as error:
         raise BadAlert("$", f"is not JSON: {error}") from None
-    return source.normalise(payload)
+    if not is_envelope(payload):
+        return source.normalise(payload)
+    try:
+        message = _well_formed(inner(payload), MAX_DEPTH)
+    except (ValueError, RecursionError) as error:
+        raise BadAlert("$.Message", f"is not JSON: {error}") from None
+    try:
+        return source.normalise(message)
+    except BadAlert as error:
+        raise BadAlert(f"$.Message{error.field.removeprefix('$')}", error.message) from None
 
 
 def _refuse_constant(name: str) -> None:
@@ -88,7 +98,8 @@ async def accept(
     """
     if len(request.body) > MAX_BODY:
         raise BadAlert("$", f"the delivery has more than {MAX_BODY} bytes")
-    source.verify(request, secrets)
+    if not request.proven:
+        source.verify(request, secrets)
     try:
         raw = await vault.put(request.body)
     except (VaultUnavailable, VaultCorrupt) as error:

@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 
 from soar.actions.registry import catalogue
 from soar.intake.router import Router
+from soar.intake.sns import SnsGate
 from soar.playbook.library import Library
 from soar.runtime.parts import Deliver, Parts
 from soar.runtime.playbook_inputs import PlaybookInputs
@@ -92,6 +93,7 @@ async def run_web(
                 if temporal_ui_url
                 else ""
             ),
+            sns=SnsGate(settings.sns_topics),
             secure_cookies=settings.public_url.startswith("https://"),
         )
     )

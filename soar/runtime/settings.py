@@ -31,6 +31,7 @@ from soar.actions.http.addresses import AllowList
 from soar.playbook.cacao.work import CacaoSettings
 from soar.playbook.fields import RoleName
 from soar.runtime.http_secrets import HTTP_SECRET, HttpSecret, read_http_secrets
+from soar.sources.sns import TOPIC
 
 __all__ = ["Settings", "SettingsError", "load_settings", "settings_reference", "shipped_playbooks"]
 
@@ -197,6 +198,12 @@ class Settings(BaseSettings):
         "comma separated. Unset: any, and org-wide actions ask AWS Organizations.",
     )
 
+    sns_topics: Words = Field(
+        (),
+        description="Topics of Amazon SNS whose signed messages are taken without a secret, ARNs; comma separated. "
+        "A subscription of one of them is confirmed by itself.",
+    )
+
     http_allow: Words = Field(
         (),
         description="Where HTTP actions may go beside public addresses by https: `host:port`, `http://host:port` "
@@ -297,6 +304,12 @@ class Settings(BaseSettings):
             raise ValueError("SOAR_TEMPORAL_ADDRESS needs a port: write host:7233")
         if self.aws_role_template and "{account}" not in self.aws_role_template:
             raise ValueError("SOAR_AWS_ROLE_TEMPLATE must contain {account}, where the account's number goes")
+        for topic in self.sns_topics:
+            if not TOPIC.fullmatch(topic):
+                raise ValueError(
+                    f"SOAR_SNS_TOPICS: {topic[:100]!r} is no ARN of a topic; "
+                    "write arn:aws:sns:eu-central-1:111122223333:alerts"
+                )
         for account in self.aws_accounts:
             if not re.fullmatch(r"[0-9]{12}", account):
                 raise ValueError(f"SOAR_AWS_ACCOUNTS: {account[:60]!r} is not a number of 12 digits")

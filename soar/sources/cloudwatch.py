@@ -2,8 +2,9 @@
 
 Taken are the event `CloudWatch Alarm State Change`, SNS' notification with the alarm in its `Message`, and that message
 alone (raw delivery). SNS can send no header of ours: give its address as `https://user:<secret>@host/hooks/cloudwatch`
-or `/hooks/cloudwatch/<secret>`. Its request to confirm the subscription is kept and listed as invalid with the address
-to open; it is not followed by itself.
+or `/hooks/cloudwatch/<secret>`, or name the topic in `SOAR_SNS_TOPICS`: then SNS' own signature proves it, and the
+subscription is confirmed by itself. Without that, the request to confirm it is kept and listed as invalid with the
+address to open.
 
 | alert | alarm |
 | --- | --- |
@@ -26,7 +27,6 @@ Format: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatc
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import datetime
@@ -79,13 +79,6 @@ class CloudWatch(SecretSource):
     def normalise(self, payload: JsonValue) -> list[Alert]:
         """See `Source.normalise`. One delivery is one alert."""
         whole = Node.of(payload)
-        kind = whole.text("type", limit=64)
-        if kind in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
-            raise BadAlert(
-                "$.Type", f"is {kind}: open this to confirm it: {whole.text('subscribeURL', limit=400)}"
-            )
-        if kind == "Notification":
-            return [_by_sns(_message(whole))]
         if whole.get("detail-type") is not None or whole.get("detail") is not None:
             if whole.text("detail-type") != _EVENT:
                 raise BadAlert(
@@ -93,16 +86,6 @@ class CloudWatch(SecretSource):
                 )
             return [_by_eventbridge(whole)]
         return [_by_sns(whole)]
-
-
-def _message(envelope: Node) -> Node:
-    try:
-        found = json.loads(envelope.needed_text("message", limit=300_000))
-    except (ValueError, RecursionError):
-        raise BadAlert(
-            envelope.at("Message"), "is no JSON: this topic sends something else than alarms"
-        ) from None
-    return Node.of(found, envelope.at("Message"))
 
 
 def _by_sns(message: Node) -> Alert:

@@ -43,12 +43,15 @@ class SourceRequest:
         headers: Names in lower case, whatever they came in: see `of`.
         received_at: By our clock, with its time zone.
         token: The last part of the address behind the source's name; empty: there was none.
+        proven: How the way it came has already proved where it is from, `signed by SNS for arn:…`; empty: the source
+            has to verify it.
     """
 
     headers: Mapping[str, str]
     body: bytes
     received_at: datetime
     token: str = field(default="", repr=False)
+    proven: str = ""
 
     @classmethod
     def of(

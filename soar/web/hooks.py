@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from soar.intake.accept import MAX_BODY, Accepted, accept
+from soar.intake.sns import SnsUnavailable
 from soar.sources.contract import BadAlert, SourceRequest, Unauthenticated
 from soar.web.body import limited_body
 from soar.web.errors import ApiError, ErrorBody
@@ -48,6 +49,11 @@ def hooks(services: Services) -> APIRouter:
         body = await limited_body(request, MAX_BODY)
         delivery = SourceRequest.of(request.headers, body, datetime.now(UTC), token)
         try:
+            if services.sns.is_for(delivery):
+                proved = await services.sns.admit(delivery)
+                if proved is None:
+                    return Accepted(alerts=(), fresh=0)
+                delivery = proved
             accepted = await accept(known, delivery, services.secrets(source), services.store, services.vault)
         except Unauthenticated as error:
             client = request.client.host if request.client else ""
@@ -57,6 +63,14 @@ def hooks(services: Services) -> APIRouter:
                 "unauthenticated",
                 "the delivery does not prove where it is from",
                 hint="the server's log says why",
+            ) from None
+        except SnsUnavailable as error:
+            _log.warning("hook.sns_unavailable", extra={"source": source, "reason": str(error)})
+            raise ApiError(
+                503,
+                "unavailable",
+                "Amazon SNS cannot be asked for its certificate now; the delivery was not taken",
+                hint="send it again; the server's log says why",
             ) from None
         except BadAlert as error:
             body_of_error = ErrorBody.model_validate(

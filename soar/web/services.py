@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from soar.engine.client import Command
@@ -17,6 +17,7 @@ from soar.engine.messages import (
     VoteRequest,
 )
 from soar.evidence import Vault
+from soar.intake.sns import SnsGate
 from soar.model.spec import Catalogue
 from soar.playbook.library import Library
 from soar.playbook.policy import Policy
@@ -67,6 +68,7 @@ class Services:
         secrets: A source's name → its secrets in force.
         nudge_alerts: Called when an alert came in.
         nudge_clicks: Called when a click came in.
+        sns: Proves what comes from Amazon SNS.
         slack_signing_secret: Empty: clicks do not come by HTTP.
         session_key: Signs the console's cookies.
         temporal_ready: Whether Temporal answers.
@@ -88,3 +90,4 @@ class Services:
     slack_signing_secret: str = ""
     temporal_ui_url: str = ""
     secure_cookies: bool = False
+    sns: SnsGate = field(default_factory=SnsGate)

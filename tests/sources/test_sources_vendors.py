@@ -342,7 +342,7 @@ def test_what_comes_later_is_the_same_detection_and_another_telling(
         ("qradar", {"id": 1}, "$.start_time"),
         ("qradar", {"id": 1, "start_time": 1772363301482, "magnitude": 11}, "$.magnitude"),
         ("sumologic", {"Name": "n", "TriggerType": "Critical"}, "$.TriggerTimeStart"),
-        ("cloudwatch", {"Type": "Notification", "Message": "not json"}, "$.Message"),
+        ("cloudwatch", {"Type": "Notification", "TopicArn": "t", "Message": "not json"}, "$.Message"),
         ("cloudwatch", {"detail-type": "GuardDuty Finding", "detail": {}}, "$.detail-type"),
         ("azure_monitor", {"schemaId": "AzureMonitorMetricAlert"}, "$.schemaId"),
         ("google_monitoring", {"version": "test", "incident": {"started_at": 0}}, "$.incident.started_at"),
@@ -364,6 +364,7 @@ def test_what_is_wrong_is_named(source: str, payload: JsonValue, field: str) -> 
 def test_a_subscription_is_not_followed_by_itself_and_its_address_is_kept() -> None:
     payload = {
         "Type": "SubscriptionConfirmation",
+        "TopicArn": "arn:aws:sns:eu-central-1:111122223333:alarms",
         "SubscribeURL": "https://sns.eu-central-1.amazonaws.com/?Action=ConfirmSubscription&Token=t",
     }
     with pytest.raises(BadAlert, match="Action=ConfirmSubscription"):
